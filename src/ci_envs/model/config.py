@@ -1,0 +1,79 @@
+"""``ci-envs.yml`` (or ``[tool.ci-envs]``): nothing in it is needed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+__all__ = ["CheckConfig", "Config", "LockConfig", "LockMode", "TestConfig", "UvConfig", "VenvConfig"]
+
+LockMode = Literal["locked", "auto", "frozen", "update"]
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """Keys are written with hyphens, and an unknown one is an error."""
+
+
+class CheckConfig(Table, frozen=True):
+    """The health check."""
+
+    #: Modules to import beside those of the direct dependencies.
+    imports: tuple[str, ...] = ()
+    skip_imports: tuple[str, ...] = ()
+    #: The project's own health check; by default ``python check-env.py`` where the project has that file.
+    command: str | list[str] = ""
+    #: Versions that must be there: ``{torch: "==2.2.*", cuda: "12.4"}``.
+    expect: dict[str, str] = {}
+    #: ``true``: no GPU is a failure; ``false``: none is asked for; ``auto``: looked for, and said when absent.
+    expect_gpu: bool | Literal["auto"] = "auto"
+    #: For each import and for the command.
+    timeout: str = "2m"
+
+
+class TestConfig(Table, frozen=True):
+    """The project's own tests."""
+
+    __test__ = False  # pytest must not collect it
+
+    command: str | list[str] = ""
+    groups: tuple[str, ...] | None = None
+    timeout: str = "30m"
+
+
+class LockConfig(Table, frozen=True):
+    """How locks are made and trusted."""
+
+    mode: LockMode | Literal[""] = ""
+    #: An ISO date or a span back from now (``7 days``): nothing uploaded later is taken.
+    as_of: str = ""
+    platforms: tuple[str, ...] = ()
+    #: ``auto``: uv.lock where the project has one or is a uv project, else requirements.
+    format: Literal["auto", "uv.lock", "requirements", "pylock"] = "auto"
+
+
+class VenvConfig(Table, frozen=True):
+    """Patterns ``venv`` and ``virtualenv``."""
+
+    #: What installs: ``uv`` where its result is proved the same (it is much faster), ``pip`` as the reference.
+    installer: Literal["auto", "uv", "pip"] = "auto"
+
+
+class UvConfig(Table, frozen=True):
+    """Pattern ``uv``."""
+
+    #: Whether uv may download a Python that the machine has not.
+    python_downloads: bool = True
+
+
+class Config(Table, frozen=True):
+    """The whole file. Precedence: defaults, project, matrix, leg, flag."""
+
+    pattern: str = "auto"
+    check: CheckConfig = CheckConfig()
+    test: TestConfig = TestConfig()
+    lock: LockConfig = LockConfig()
+    venv: VenvConfig = VenvConfig()
+    uv: UvConfig = UvConfig()
+    #: ``wheel``: built and installed as its users would have it; ``editable``; ``no``.
+    install_project: Literal["auto", "wheel", "editable", "no"] = "auto"

@@ -1,0 +1,68 @@
+"""What is really installed in an environment, read from inside."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["Distribution", "Interpreter", "Inventory"]
+
+
+class Distribution(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """One installed package."""
+
+    #: Normalised as PEP 503 asks.
+    name: str
+    version: str
+    #: ``python``, ``conda``, ``dpkg``, ``apk`` or ``rpm``.
+    manager: str = "python"
+    #: ``Requires-Dist`` lines as the metadata has them.
+    requires: tuple[str, ...] = ()
+    #: Top-level modules that it brings, by its files.
+    modules: tuple[str, ...] = ()
+    #: Its metadata folder, relative to the prefix.
+    metadata: str = ""
+    #: ``uv``, ``pip``, ...: what its INSTALLER file says.
+    installer: str = ""
+    #: The address in direct_url.json, without credentials; empty for what an index gave.
+    url: str = ""
+    editable: bool = False
+
+
+class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
+    """Who an interpreter says it is."""
+
+    #: ``3.12.1``.
+    version: str
+    #: ``cpython`` or ``pypy``.
+    implementation: str
+    #: ``linux``, ``macos`` or ``windows``.
+    os: str
+    #: ``x86_64`` or ``aarch64``.
+    arch: str
+    executable: str
+    prefix: str
+    base_prefix: str
+    free_threaded: bool = False
+    debug: bool = False
+    #: The values of PEP 508's environment markers.
+    markers: dict[str, str] = {}
+    #: ``purelib``, ``platlib``, ``scripts`` and the like, relative to the prefix.
+    paths: dict[str, str] = {}
+
+    @property
+    def series(self) -> str:
+        """``3.12`` (``3.13t`` where it is free-threaded, ``pypy3.10`` for PyPy)."""
+        major_minor = ".".join(self.version.split(".")[:2])
+        prefix = "pypy" if self.implementation == "pypy" else ""
+        return f"{prefix}{major_minor}{'t' if self.free_threaded else ''}"
+
+
+class Inventory(msgspec.Struct, frozen=True, kw_only=True):
+    """The interpreter and everything installed beside it."""
+
+    interpreter: Interpreter
+    distributions: tuple[Distribution, ...] = ()
+
+    def find(self, name: str) -> Distribution | None:
+        """The Python distribution of a normalised name."""
+        return next((d for d in self.distributions if d.name == name and d.manager == "python"), None)

@@ -1,0 +1,67 @@
+"""The normal form of any lock file."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+__all__ = ["Lock", "Pin", "Requirement"]
+
+SourceKind = Literal["index", "url", "vcs", "path", "channel"]
+
+
+class Pin(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """One package that a lock names, for one leg.
+
+    ``name`` is normalised as PEP 503 asks; ``hashes`` are ``sha256:<hex>`` and sorted. ``location`` is where a pin
+    that does not come from an index comes from, without credentials; an index's address never enters a pin, since
+    the same lock must be the same behind a mirror.
+    """
+
+    name: str
+    version: str
+    source: SourceKind = "index"
+    location: str = ""
+    hashes: tuple[str, ...] = ()
+
+
+class Requirement(msgspec.Struct, frozen=True, kw_only=True):
+    """One direct dependency as a person wrote it, with where it stands."""
+
+    #: As PEP 508 spells it: ``pandas>=2``.
+    text: str
+    name: str
+    file: str = ""
+    line: int = 0
+    group: str = ""
+
+
+class Lock(msgspec.Struct, frozen=True, kw_only=True):
+    """What a lock file means for one leg: the pins that apply to its Python, its platform and its groups."""
+
+    #: The native file, relative to the project, with forward slashes.
+    path: str
+    #: ``requirements``, ``uv.lock`` or ``pylock``.
+    format: str
+    #: Of the native file's bytes, in hexadecimal.
+    sha256: str
+    pins: tuple[Pin, ...] = ()
+    #: The direct dependencies the lock was made from, for the checks that go by them.
+    direct: tuple[Requirement, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """``sha256:<hex>`` over the sorted pins: the same for two files that lock the same set."""
+        rows = [[p.name, p.version, p.source, p.location, list(p.hashes)] for p in sorted(self.pins)]
+        return "sha256:" + hashlib.sha256(msgspec.json.encode(rows)).hexdigest()
+
+    def pin(self, name: str) -> Pin | None:
+        """The pin of a normalised name."""
+        return next((pin for pin in self.pins if pin.name == name), None)
+
+    @property
+    def hashed(self) -> bool:
+        """Whether every pin that comes from an index carries a hash."""
+        return all(pin.hashes for pin in self.pins if pin.source == "index")

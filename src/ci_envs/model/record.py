@@ -1,0 +1,144 @@
+"""One leg's record: the versioned JSON that jobs hand each other."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from .detect import Evidence
+from .inventory import Distribution
+from .leg import Leg
+from .lock import Pin
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "EnvironmentFacts",
+    "Finding",
+    "LockFacts",
+    "Machine",
+    "RunRecord",
+    "Severity",
+    "Stage",
+    "StageName",
+    "Status",
+    "TestCounts",
+    "worst",
+]
+
+#: Fields may be added within a version, never renamed or removed.
+SCHEMA_VERSION: Literal[1] = 1
+
+Status = Literal["passed", "failed", "skipped", "broken"]
+Severity = Literal["error", "warning", "info"]
+StageName = Literal["detect", "lock", "build", "check", "test"]
+
+STAGES: tuple[StageName, ...] = ("detect", "lock", "build", "check", "test")
+
+# A failed leg is the project's news, a broken one the world's; both outrank a skip, and a skip is no pass.
+_RANK: dict[Status, int] = {"passed": 0, "skipped": 1, "broken": 2, "failed": 3}
+
+
+def worst(statuses: list[Status]) -> Status:
+    """The status that speaks for all of them; ``skipped`` where there is none."""
+    return max(statuses, key=_RANK.__getitem__, default="skipped")
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a person should know: what, how bad, where, and what to do about it."""
+
+    code: str
+    severity: Severity
+    title: str
+    message: str
+    #: Relative to the project.
+    file: str = ""
+    line: int = 0
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """How one stage of a leg went."""
+
+    name: StageName
+    status: Status
+    reason: str = ""
+    seconds: float = 0.0
+
+
+class LockFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The lock that the leg was built from."""
+
+    path: str
+    format: str
+    sha256: str
+    digest: str
+    pins: tuple[Pin, ...] = ()
+
+
+class EnvironmentFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The environment that was built: where it is, and the digest that says which bytes are in it."""
+
+    #: Relative to the root for a host prefix; ``image`` is set instead for a container.
+    path: str = ""
+    image: str = ""
+    #: The full version of the interpreter inside.
+    python: str = ""
+    #: ``sha256:<hex>`` over the content, the same at another path; see docs/architecture.md.
+    digest: str = ""
+    bytes: int = 0
+    files: int = 0
+
+
+class TestCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the project's tests said."""
+
+    __test__ = False  # pytest must not collect it
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    #: Kept JUnit XML, relative to the root; empty where the runner made none.
+    junit: str = ""
+    command: str = ""
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine a leg ran on, without names that would tell whose it is."""
+
+    os: str = ""
+    arch: str = ""
+    release: str = ""
+    libc: str = ""
+    cpus: int = 0
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is known of one leg; written anew after each stage."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    leg: Leg
+    status: Status
+    reason: str = ""
+    #: When the leg was begun and when this record was written, ISO 8601 in UTC.
+    started: str = ""
+    written: str = ""
+    ci_envs: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    lock: LockFacts | None = None
+    environment: EnvironmentFacts | None = None
+    inventory: tuple[Distribution, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    tests: TestCounts | None = None
+    tools: dict[str, str] = {}
+    machine: Machine = Machine()
+    #: The command that makes this leg again on a laptop.
+    reproduce: str = ""
+    #: What the build depended on, by name: a later run that finds the same values keeps the environment.
+    inputs: dict[str, str] = {}
+    #: Room for what later patterns must say of their own.
+    extra: dict[str, Any] = {}
+
+    def stage(self, name: str) -> Stage | None:
+        """The stage of that name, if it was reached."""
+        return next((stage for stage in self.stages if stage.name == name), None)

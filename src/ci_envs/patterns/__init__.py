@@ -1,0 +1,43 @@
+"""Patterns: the documented ways to make an environment. A small protocol and a registry that can be read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from ci_envs.environments import Environment
+    from ci_envs.model.detect import Evidence
+    from ci_envs.model.leg import Leg
+    from ci_envs.model.lock import Lock
+    from ci_envs.project import Project
+    from ci_envs.work import Work
+
+__all__ = ["Pattern", "Tool"]
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that must be on the machine, and how to get it."""
+
+    name: str
+    #: The program that is looked for on PATH; empty where it is bundled with ci-envs.
+    program: str = ""
+    #: The one command that brings it.
+    get: str = ""
+
+
+class Pattern(Protocol):
+    """Three verbs and two facts; nothing after ``build``."""
+
+    name: str
+    requires: tuple[Tool, ...]
+
+    def detect(self, project: Project) -> tuple[Evidence, ...]:
+        """The files and keys that say this pattern is meant; none where it is not."""
+
+    def lock(self, leg: Leg, work: Work) -> Lock:
+        """The lock for a leg, in sync with the intent as the policy asks; made first where it may be."""
+
+    def build(self, leg: Leg, lock: Lock, work: Work) -> Environment:
+        """The environment, from the lock alone, at ``work.prefix``; nothing is there beforehand."""
