@@ -9,6 +9,7 @@ Every child leads a process group of its own, so that a time limit or an interru
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 import signal
@@ -16,20 +17,24 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from .errors import InterruptedRun, ToolMissing
+from .errors import InterruptedRun, ToolMissing, UsageError
 from .redact import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Command", "Outcome", "run", "stop_all"]
+__all__ = ["Command", "Outcome", "hand_over", "run", "stop_all"]
 
-#: What is kept of one stream in memory; the log has all of it.
+#: What is kept of one stream in memory, in bytes: its end, where the reason of a failure is. The log has all of it.
 CAPTURE_LIMIT = 64 * 1024 * 1024
+
+#: A longer line is taken in pieces, since a stream that never ends its line would fill the memory.
+_LONGEST_LINE = 1024 * 1024
 
 #: Between asking a process group to end and ending it.
 GRACE_SECONDS = 5.0
@@ -55,6 +60,9 @@ class Command:
     #: File descriptors that the child keeps open: a lock held this way outlives a killed orchestrator for as long
     #: as its child writes (POSIX only).
     hold: tuple[int, ...] = ()
+    #: Standard output is data for this program and comes back unredacted: a service's password that is an ordinary
+    #: word (``postgres``) must not change the name of a package. What is logged is redacted all the same.
+    raw: bool = False
 
     def __str__(self) -> str:
         return shlex.join(self.argv)
@@ -62,7 +70,10 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What happened. ``stdout`` and ``stderr`` are decoded as UTF-8, with what cannot be decoded replaced."""
+    """What happened.
+
+    ``stdout`` and ``stderr`` are decoded as UTF-8, with what cannot be decoded replaced, and are redacted.
+    """
 
     argv: tuple[str, ...]
     #: As the OS gives it: negative for the signal that ended it.
@@ -89,7 +100,8 @@ class Outcome:
 class _Live:
     """The processes that this program started and that still run."""
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    # Reentrant: a signal handler runs in the main thread wherever that is, so also while it holds the lock.
+    lock: threading.RLock = field(default_factory=threading.RLock)
     processes: set[subprocess.Popen[bytes]] = field(default_factory=set)
     stopping: bool = False
 
@@ -101,33 +113,31 @@ _LIVE = _Live()
 def run(command: Command) -> Outcome:
     """Runs a command to its end.
 
-    Raises :class:`ToolMissing` where the program is not there, and :class:`InterruptedRun` where
-    :func:`stop_all` ended it.
+    Raises :class:`ToolMissing` where the program is not there or cannot be run, :class:`UsageError` where an argument
+    is none that a process can be given, and :class:`InterruptedRun` where :func:`stop_all` ended it.
     """
     started = time.monotonic()
     redact = Redactor.from_environment(os.environ if command.env is None else command.env)
-    process = _start(command)
     with _log(command, redact) as log:
-        readers = [_Reader(stream, log, redact) for stream in (process.stdout, process.stderr) if stream is not None]
+        process = _start(command)
+        streams = [_Reader(stream, log, redact) for stream in (process.stdout, process.stderr) if stream is not None]
         try:
-            _feed(process, command.stdin)
-            timed_out = _wait(process, command.timeout)
-            for reader in readers:
-                reader.finish(process)
+            timed_out = _wait(process, command)
         except BaseException:
-            _end_group(process, GRACE_SECONDS)
+            _end_group(process)
             raise
         finally:
+            _drain(streams, process)
             with _LIVE.lock:
                 _LIVE.processes.discard(process)
     if _LIVE.stopping:
         raise InterruptedRun(f"stopped while running {Path(command.argv[0]).name}")
-    stdout, stderr = (redact(reader.text) for reader in readers)
+    stdout, stderr = (stream.text() for stream in streams)
     return Outcome(
         argv=command.argv,
         returncode=process.returncode,
-        stdout=stdout,
-        stderr=stderr,
+        stdout=stdout if command.raw else redact(stdout),
+        stderr=redact(stderr),
         seconds=time.monotonic() - started,
         timed_out=timed_out,
     )
@@ -152,30 +162,43 @@ _KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
 _NEW_GROUP: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # a Windows flag
 
 
+# What execve(2) says of a program that is not there or is none.
+_NO_PROGRAM = frozenset((errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ELOOP))
+
+
 def _start(command: Command) -> subprocess.Popen[bytes]:
+    if any("\0" in word for word in command.argv):
+        raise UsageError(f"an argument of {command.argv[0]!r} holds a NUL character, which no process can be given")
     with _LIVE.lock:
         if _LIVE.stopping:
             raise InterruptedRun("stopped before the next command")
         try:
-            process = subprocess.Popen(
-                command.argv,
-                cwd=command.cwd,
-                env=None if command.env is None else dict(command.env),
-                stdin=subprocess.PIPE if command.stdin else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=() if sys.platform == "win32" else command.hold,
-                start_new_session=True,  # of no effect on Windows
-                creationflags=_NEW_GROUP,
-            )
-        except FileNotFoundError as error:
-            if command.cwd is not None and not command.cwd.is_dir():
+            process = _popen(command)
+        except OSError as error:
+            folder_failed = command.cwd is not None and (error.filename == command.cwd or not command.cwd.is_dir())
+            if folder_failed or error.errno not in _NO_PROGRAM:
                 raise
-            raise ToolMissing(f"there is no program {command.argv[0]!r} here") from error
-        except PermissionError as error:
-            raise ToolMissing(f"{command.argv[0]!r} may not be run here: {error.strerror}") from error
+            if isinstance(error, FileNotFoundError):
+                raise ToolMissing(f"there is no program {command.argv[0]!r} here") from error
+            raise ToolMissing(f"{command.argv[0]!r} cannot be run here: {error.strerror}") from error
         _LIVE.processes.add(process)
-        return process
+    if _LIVE.stopping:  # by a signal that came while it was being started, and so did not find it
+        _end_group(process)
+    return process
+
+
+def _popen(command: Command) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command.argv,
+        cwd=command.cwd,
+        env=None if command.env is None else dict(command.env),
+        stdin=subprocess.PIPE if command.stdin else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=() if sys.platform == "win32" else command.hold,
+        start_new_session=True,  # of no effect on Windows
+        creationflags=_NEW_GROUP,
+    )
 
 
 @contextlib.contextmanager
@@ -197,57 +220,75 @@ class _Reader:
         self._stream = stream
         self._log = log
         self._redact = redact
-        self._lines: list[bytes] = []
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
+        self._kept: deque[bytes] = deque()
+        self._lock = threading.Lock()
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
 
     def _read(self) -> None:
         size = 0
-        with contextlib.suppress(ValueError, OSError):  # closed under us by finish()
-            for line in self._stream:
-                size += len(line)
-                if size <= CAPTURE_LIMIT:
-                    self._lines.append(line)
+        # ValueError: the log was closed, because nobody waits for this stream any more (see _drain).
+        with contextlib.suppress(ValueError, OSError), self._stream:
+            while line := self._stream.readline(_LONGEST_LINE):
+                with self._lock:
+                    self._kept.append(line)
+                    size += len(line)
+                    while size > CAPTURE_LIMIT:
+                        size -= len(self._kept.popleft())
                 if self._log is not None:
                     self._log.write(self._redact(line.decode("utf-8", "replace")).encode())
                     self._log.flush()
 
-    def finish(self, process: subprocess.Popen[bytes]) -> None:
-        """Waits for the end of the stream; what a dead process left behind does not hold it for ever."""
-        self._thread.join(_DRAIN_SECONDS)
-        if self._thread.is_alive():
-            _signal_group(process, _KILL)
-            self._thread.join(_DRAIN_SECONDS)
-        if not self._thread.is_alive():
-            self._stream.close()
-
-    @property
     def text(self) -> str:
-        return b"".join(self._lines).decode("utf-8", "replace")
+        """What was kept."""
+        with self._lock:
+            return b"".join(self._kept).decode("utf-8", "replace")
+
+
+def _drain(streams: list[_Reader], process: subprocess.Popen[bytes]) -> None:
+    """Waits for the ends of the streams; what a dead process left behind does not hold them for ever."""
+    deadline = time.monotonic() + _DRAIN_SECONDS
+    for stream in streams:
+        stream.thread.join(max(0.0, deadline - time.monotonic()))
+    if any(stream.thread.is_alive() for stream in streams):
+        _signal_group(process, _KILL)
+    for stream in streams:
+        stream.thread.join(_DRAIN_SECONDS / 4)
 
 
 def _feed(process: subprocess.Popen[bytes], text: str) -> None:
+    """Hands the input over, in a thread of its own: a child that does not read it must still meet its time limit."""
+
+    def write(pipe: IO[bytes]) -> None:
+        with contextlib.suppress(OSError), pipe:  # the child need not read all of it
+            pipe.write(text.encode("utf-8", "surrogateescape"))
+
     if process.stdin is not None:
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(text.encode())
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
+        threading.Thread(target=write, args=(process.stdin,), daemon=True).start()
 
 
-def _wait(process: subprocess.Popen[bytes], timeout: float | None) -> bool:
+def _wait(process: subprocess.Popen[bytes], command: Command) -> bool:
     """Whether the time limit ended it."""
-    try:
-        process.wait(timeout)
-    except subprocess.TimeoutExpired:
-        _end_group(process, GRACE_SECONDS)
-        return True
-    return False
+    _feed(process, command.stdin)
+    ended = threading.Event()
+
+    def wait() -> None:
+        process.wait()
+        ended.set()
+
+    # Popen.wait with a limit asks again and again, up to 50 ms apart, and holds a lock that a signal handler which
+    # interrupts it here would need; a thread that waits without one does neither.
+    threading.Thread(target=wait, daemon=True).start()
+    if ended.wait(command.timeout):
+        return False
+    _end_group(process)
+    return True
 
 
-def _end_group(process: subprocess.Popen[bytes], grace: float) -> None:
+def _end_group(process: subprocess.Popen[bytes]) -> None:
     _signal_group(process, _TERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(grace)
+        process.wait(GRACE_SECONDS)
     _signal_group(process, _KILL)
     process.wait()
 
@@ -265,3 +306,15 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
 def quoted(argv: Sequence[str]) -> str:
     """The command as a person would paste it into a POSIX shell."""
     return shlex.join(argv)
+
+
+def hand_over(command: Command) -> int:
+    """Runs a command with this terminal: it reads and writes what we would, and takes the signals of the keyboard.
+
+    Answers with its exit code, 128 + N where signal N ended it, as shells do.
+    """
+    try:
+        done = subprocess.run(command.argv, cwd=command.cwd, env=command.env, check=False)
+    except FileNotFoundError as error:
+        raise ToolMissing(f"there is no program {command.argv[0]!r} here") from error
+    return done.returncode if done.returncode >= 0 else 128 - done.returncode

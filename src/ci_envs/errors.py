@@ -18,6 +18,7 @@ __all__ = [
     "LockError",
     "NothingToDo",
     "PublishRefused",
+    "Skip",
     "TestError",
     "ToolMissing",
     "UsageError",
@@ -108,3 +109,7 @@ class BrokenError(CiEnvsError):
 
     A stage that raises it is ``broken: <message>``, never ``failed``.
     """
+
+
+class Skip(CiEnvsError):  # noqa: N818
+    """A stage has nothing it could do here, and says why: it is ``skipped: <message>``, never ``passed``."""

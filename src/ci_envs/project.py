@@ -55,6 +55,11 @@ class Project:
             self._texts[relative] = self._read(relative)
         return self._texts[relative]
 
+    def forget(self, relative: str) -> None:
+        """Reads the file anew next time: a tool has written it."""
+        self._texts.pop(relative, None)
+        self._tables.pop(relative, None)
+
     def toml(self, relative: str) -> dict[str, Any]:
         """The file's TOML, or an empty table where there is no such file."""
         if relative not in self._tables:

@@ -14,7 +14,8 @@ __all__ = ["MASK", "Redactor", "without_credentials"]
 MASK = "***"
 
 # "//user:secret@host" and "//token@host". Over-masking (an e-mail address after "//") is the safe side.
-_USERINFO = re.compile(r"(?<=//)[^\s/@'\"<>]+@")
+# Up to the last "@": people forget to write one in a password as "%40".
+_USERINFO = re.compile(r"(?<=//)[^\s/'\"<>]+@")
 
 # A variable whose name ends like this holds a secret, whatever its value looks like.
 _SECRET_NAME = re.compile(r"(PASSWORD|PASSWD|TOKEN|SECRET|API_?KEY|CREDENTIALS?)$", re.IGNORECASE)

@@ -62,8 +62,8 @@ class VenvConfig(Table, frozen=True):
 class UvConfig(Table, frozen=True):
     """Pattern ``uv``."""
 
-    #: Whether uv may download a Python that the machine has not.
-    python_downloads: bool = True
+    #: Whether uv may download a Python that the machine has not; it is kept where uv keeps its own.
+    python_downloads: bool = False
 
 
 class Config(Table, frozen=True):

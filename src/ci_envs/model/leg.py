@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -20,7 +21,7 @@ _UNSAFE = re.compile(r"[^a-z0-9_.]+")
 MAX_ID_LENGTH = 100
 
 
-class Leg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
+class Leg(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One environment to build: what, for which Python, where, for which of the project's groups.
 
     ``id`` is made by :func:`leg_id` and nowhere else; it names the leg's folder, logs, record, artifact and tag.
@@ -132,6 +133,7 @@ def make_leg(
     )
 
 
+@lru_cache(maxsize=4096)  # the legs of a large matrix are made of few words
 def _segment(text: str) -> str:
     lowered = text.lower().replace("-", "_")
     safe = _UNSAFE.sub("_", lowered)

@@ -30,12 +30,14 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True, order=True):
 class Requirement(msgspec.Struct, frozen=True, kw_only=True):
     """One direct dependency as a person wrote it, with where it stands."""
 
-    #: As PEP 508 spells it: ``pandas>=2``.
+    #: As PEP 508 spells it, ``pandas>=2``; in Poetry's dialect its own constraint follows the name: ``pandas ^2``.
     text: str
     name: str
     file: str = ""
     line: int = 0
     group: str = ""
+    #: Only ``pep508`` text may be given to a reader of requirements.
+    dialect: Literal["pep508", "poetry"] = "pep508"
 
 
 class Lock(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,8 +47,10 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     #: ``requirements``, ``uv.lock`` or ``pylock``.
     format: str
-    #: Of the native file's bytes, in hexadecimal.
+    #: Of the native file's bytes, in hexadecimal; of all of them in their order where there are several.
     sha256: str
+    #: Further native files of the same format: ``requirements-dev.txt`` beside ``requirements.txt``.
+    more: tuple[str, ...] = ()
     pins: tuple[Pin, ...] = ()
     #: The direct dependencies the lock was made from, for the checks that go by them.
     direct: tuple[Requirement, ...] = ()
@@ -56,6 +60,11 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True):
         """``sha256:<hex>`` over the sorted pins: the same for two files that lock the same set."""
         rows = [[p.name, p.version, p.source, p.location, list(p.hashes)] for p in sorted(self.pins)]
         return "sha256:" + hashlib.sha256(msgspec.json.encode(rows)).hexdigest()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All native files."""
+        return (self.path, *self.more)
 
     def pin(self, name: str) -> Pin | None:
         """The pin of a normalised name."""

@@ -63,6 +63,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     reason: str = ""
     seconds: float = 0.0
+    #: The exit code of the error that ended it (see ``errors.py``); 0 where none did.
+    exit_code: int = 0
 
 
 class LockFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,8 +30,17 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 class Pattern(Protocol):
     """Three verbs and two facts; nothing after ``build``."""
 
-    name: str
-    requires: tuple[Tool, ...]
+    @property
+    def name(self) -> str:
+        """As a matrix spells it."""
+
+    @property
+    def requires(self) -> tuple[Tool, ...]:
+        """What must be on the machine, and how to get it."""
+
+    @property
+    def built(self) -> bool:
+        """Whether this version can build it; if not, it is detected and named only."""
 
     def detect(self, project: Project) -> tuple[Evidence, ...]:
         """The files and keys that say this pattern is meant; none where it is not."""

@@ -1,0 +1,1 @@
+"""Summaries of sensor readings over HTTP."""

@@ -1,0 +1,297 @@
+"""RECORD against the wheel that the lock's hash names.
+
+Files can be compared with RECORD (``records.py``), but who compares RECORD? Installers check a hash when they
+download, not when they link from their cache; and a hard-linked file that is edited in one environment is edited in
+the cache too. Edit RECORD as well, and ``uv pip sync --require-hashes`` installs the altered file with exit code 0.
+
+So a ledger beside the cache remembers, for each wheel, what its RECORD said when it came from a download whose hash
+was checked. Its key is the pin (name, version, every hash that the lock allows) and the wheel's own tags: a pin's
+hashes are those of all its files, for all platforms, and nothing that is installed says which one it came from, but
+no two wheels of one release have the same tags and build number. What is kept is a digest of the normalised RECORD:
+without what installers add, so that pip's and uv's installs of one wheel agree.
+
+Where the cache is private (only our own installs write to it, and the ledger is written before anything inside runs)
+an unknown wheel is trusted as it is first seen. Where the cache is the user's, an unknown wheel has to be fetched
+anew: :func:`fetch_reference` does that without any cache.
+
+What this cannot see: a program of the same user that rewrites the ledger, or gives a wheel in the cache other tags.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ci_envs.content import read_content
+from ci_envs.digest import INSTALLER_FILES
+from ci_envs.launchers import is_launcher, without_interpreter
+from ci_envs.layout import write_atomically
+from ci_envs.model.record import Finding
+from ci_envs.records import examine, recorded_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from ci_envs.command import Outcome
+    from ci_envs.model.content import Content, Installed, Row
+    from ci_envs.model.lock import Pin
+
+__all__ = ["Attestation", "Ledger", "attest", "fetch_reference", "record_digest", "to_refresh"]
+
+#: Part of every key: a ledger written by other rules is not read.
+RULES_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Attestation:
+    """What the ledger says of an environment."""
+
+    #: How many distributions are what their wheels were.
+    matched: int = 0
+    #: How many were seen for the first time, and are trusted from now on.
+    learned: int = 0
+    #: Pins whose RECORD is not the wheel's.
+    altered: tuple[Pin, ...] = ()
+    #: Pins that the ledger does not know and that are not trusted unseen.
+    unknown: tuple[Pin, ...] = ()
+    #: Pins that no hash speaks for: without hashes, from version control, from a folder.
+    unattested: tuple[Pin, ...] = ()
+
+    @property
+    def doubtful(self) -> tuple[Pin, ...]:
+        """The pins that a fresh reference would decide on: see :func:`fetch_reference`."""
+        return (*self.altered, *self.unknown)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """ENV113: an error for what is altered, a warning for what could not be compared."""
+        return (
+            *(_finding("error", pin, _ALTERED.format(name=pin.name)) for pin in self.altered),
+            *(_finding("warning", pin, _UNKNOWN) for pin in self.unknown),
+        )
+
+
+_ALTERED = (
+    "its RECORD is not that of the wheel which the lock's hash names, so its files may have been altered in the "
+    "installer's cache; `uv cache clean {name}`, then build the environment again"
+)
+_UNKNOWN = "its RECORD could not be compared with the wheel's: no wheel of it could be fetched anew"
+
+
+def _finding(severity: str, pin: Pin, what: str) -> Finding:
+    return Finding(
+        code="ENV113",
+        severity="error" if severity == "error" else "warning",
+        title="RECORD is not the wheel's",
+        message=f"{pin.name} {pin.version}: {what}",
+    )
+
+
+class Ledger:
+    """One small file for each wheel, in a folder that any number of processes share."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / f"v{RULES_VERSION}"
+
+    def known(self, key: str) -> str:
+        """The digest of the wheel's RECORD; empty where the wheel is unknown, or its file cannot be read."""
+        try:
+            told = json.loads(self._path(key).read_bytes())
+        except (OSError, ValueError):
+            return ""
+        record = told.get("record") if isinstance(told, dict) else None
+        return record if isinstance(record, str) and re.fullmatch(r"sha256:[0-9a-f]{64}", record) else ""
+
+    def trust(self, key: str, pin: Pin, record: str) -> str:
+        """Notes what was seen first, and answers what holds: of processes that see it at once, the first one wins."""
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(_note(pin, record, "install"))
+            try:
+                os.link(part, path)  # fails where the file is there; a rename would replace it
+            except FileExistsError:
+                held = self.known(key)
+                if held:
+                    return held
+                Path(part).replace(path)  # what is there cannot be read
+            except OSError:  # a file system without hard links
+                Path(part).replace(path)
+        finally:
+            Path(part).unlink(missing_ok=True)
+        return record
+
+    def learn(self, key: str, pin: Pin, record: str) -> None:
+        """Notes what a fresh download has; it replaces what was only seen first."""
+        write_atomically(self._path(key), _note(pin, record, "reference"))
+
+    def _path(self, key: str) -> Path:
+        return self._folder / key[:2] / f"{key}.json"
+
+
+def _note(pin: Pin, record: str, how: str) -> bytes:
+    return json.dumps({"name": pin.name, "version": pin.version, "record": record, "learned": how}).encode()
+
+
+def attest(content: Content, pins: Iterable[Pin], ledger: Ledger, *, trust_first: bool) -> Attestation:
+    """Compares every installed distribution that a hashed pin names with the ledger.
+
+    ``trust_first`` says that the installer's cache is private: what the ledger does not know is noted and holds.
+    It must be called before anything of the environment runs.
+    """
+    installed = {each.name: each for each in content.installed}
+    verdicts: dict[str, list[Pin]] = {"matched": [], "learned": [], "altered": [], "unknown": [], "unattested": []}
+    for pin in sorted(pins):
+        found = installed.get(pin.name)
+        if found is not None:  # a pin that is not installed is another check's finding
+            verdicts[_verdict(content, found, pin, ledger, trust_first)].append(pin)
+    return Attestation(
+        matched=len(verdicts["matched"]),
+        learned=len(verdicts["learned"]),
+        altered=tuple(verdicts["altered"]),
+        unknown=tuple(verdicts["unknown"]),
+        unattested=tuple(verdicts["unattested"]),
+    )
+
+
+def _verdict(content: Content, found: Installed, pin: Pin, ledger: Ledger, trust_first: bool) -> str:
+    if not _is_hashed(pin) or found.rows is None:
+        return "unattested"
+    key, record = _key(content, found, pin), record_digest(content, found)
+    held = ledger.known(key)
+    if held:
+        return "matched" if held == record else "altered"
+    if not trust_first:
+        return "unknown"
+    return "learned" if ledger.trust(key, pin, record) == record else "altered"
+
+
+def to_refresh(content: Content, attestation: Attestation) -> tuple[str, ...]:
+    """The names whose entries in the installer's cache are to be removed before they are installed again.
+
+    Those with altered or missing files too: where the environment's files are hard links, the cache has lost them.
+    """
+    damaged = {problem.distribution for problem in examine(content) if problem.code in {"ENV110", "ENV111"}}
+    return tuple(sorted(damaged | {pin.name for pin in attestation.altered}))
+
+
+def fetch_reference(
+    pins: Sequence[Pin],
+    ledger: Ledger,
+    *,
+    run: Callable[[Sequence[str]], Outcome],
+    python: Path,
+    folder: Path,
+    uv: str = "uv",
+    options: Sequence[str] = (),
+) -> tuple[Pin, ...]:
+    """Downloads the pins' wheels anew, past every cache, and notes what their RECORD files say.
+
+    ``run`` runs a command to its end, ``python`` is the interpreter that the wheels are for, ``folder`` a private
+    temporary folder, ``options`` further arguments for uv (an index, say). Returns the pins of which there is no
+    wheel to be had; those the ledger does not learn.
+    """
+    request = _Request(run=run, python=python, folder=folder, uv=uv, options=tuple(options))
+    wanted = [pin for pin in pins if _is_hashed(pin)]
+    if request.fetch(wanted, ledger, "all"):
+        return tuple(pin for pin in pins if pin not in wanted)
+    # One that cannot be had must not hide the others.
+    lost = {pin.name for number, pin in enumerate(wanted) if not request.fetch([pin], ledger, str(number))}
+    return tuple(pin for pin in pins if pin not in wanted or pin.name in lost)
+
+
+@dataclass(frozen=True)
+class _Request:
+    run: Callable[[Sequence[str]], Outcome]
+    python: Path
+    folder: Path
+    uv: str
+    options: tuple[str, ...]
+
+    def fetch(self, pins: Sequence[Pin], ledger: Ledger, name: str) -> bool:
+        prefix, requirements = self.folder / f"reference-{name}", self.folder / f"reference-{name}.txt"
+        requirements.write_text("".join(map(_requirement, pins)), encoding="utf-8")
+        outcome = self.run(
+            (
+                *(self.uv, "pip", "install", "--no-cache", "--no-deps", "--require-hashes", "--only-binary", ":all:"),
+                *("--python", str(self.python), "--prefix", str(prefix), *self.options, "-r", str(requirements)),
+            )
+        )
+        if not outcome:
+            return False
+        content = read_content(prefix) if pins else None
+        installed = {each.name: each for each in content.installed} if content else {}
+        for pin in pins:
+            if content is None or pin.name not in installed:
+                return False
+            found = installed[pin.name]
+            ledger.learn(_key(content, found, pin), pin, record_digest(content, found))
+        return True
+
+
+def _requirement(pin: Pin) -> str:
+    source = f" @ {pin.location}" if pin.source == "url" else f"=={pin.version}"
+    return f"{pin.name}{source} {' '.join(f'--hash={each}' for each in pin.hashes)}\n"
+
+
+def _is_hashed(pin: Pin) -> bool:
+    return pin.source in ("index", "url") and any(each.startswith("sha256:") for each in pin.hashes)
+
+
+def _key(content: Content, found: Installed, pin: Pin) -> str:
+    parts = [RULES_VERSION, pin.name, pin.version, sorted(pin.hashes), _tags(content, found)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _tags(content: Content, found: Installed) -> list[str]:
+    """The lines of WHEEL that say which of a release's wheels it was (PEP 427)."""
+    lines = (content.text(f"{found.folder}/WHEEL") or "").splitlines()
+    return sorted({line.strip() for line in lines if line.startswith(("Tag:", "Build:"))})
+
+
+def record_digest(content: Content, found: Installed) -> str:
+    """``sha256:<hex>`` over what a distribution's RECORD says of the wheel's own files, wherever it is installed."""
+    rows = sorted({line for row in found.rows or () if (line := _line(content, found, row))})
+    return "sha256:" + hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _line(content: Content, found: Installed, row: Row) -> tuple[str, str] | None:
+    """A row without what depends on the installer and the place; ``None`` for what an installer has added.
+
+    Sizes are left out, the hash says more. A row without a hash (uv and pip add such where a wheel's own RECORD is
+    not complete) gets the hash of the file as it is.
+    """
+    inside = row.path.removeprefix(f"{found.site}/")
+    folder, _, name = row.path.rpartition("/")
+    if folder == found.folder and name in INSTALLER_FILES:
+        return None
+    if row.path.startswith(f"{content.scripts}/"):
+        return _script_line(content, found, row)
+    if not row.algorithm:
+        entry = content.by_path.get(row.path)
+        compiled = name.endswith(".pyc") and folder.endswith("/__pycache__")
+        return None if compiled or entry is None else (inside, f"sha256={recorded_digest(entry.sha256)}")
+    headers = re.match(r"include/site/python[^/]*/[^/]+/(.*)", row.path, re.DOTALL)
+    return (f"headers/{headers[1]}" if headers else inside, f"{row.algorithm}={row.digest}")
+
+
+def _script_line(content: Content, found: Installed, row: Row) -> tuple[str, str] | None:
+    """Launchers are the installer's; of a wheel's script the interpreter's line is (``#!python`` in the wheel)."""
+    name = row.path.rpartition("/")[2]
+    data = content.data.get(row.path)
+    folders = tuple(f"{root}/{content.scripts}" for root in content.roots)
+    reference = found.scripts.get(name.removesuffix(".exe"), "")
+    if data is None:
+        return (f"scripts/{name}", f"{row.algorithm}={row.digest}")
+    if reference or (found.name == "pip" and is_launcher(data, found.scripts.get("pip", ""), folders)):
+        return None
+    plain = hashlib.sha256(without_interpreter(data, folders)).hexdigest()
+    return (f"scripts/{name}", f"sha256={recorded_digest(plain)}")

@@ -1,0 +1,82 @@
+"""The health check: one small class per check, the same for every pattern.
+
+A check never asks what made the environment. It gets a :class:`Context` and yields findings; none is good news.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from ci_envs.checks.accelerator import AcceleratorIsVisible
+from ci_envs.checks.commands import OwnCheckPasses
+from ci_envs.checks.imports import DirectDependenciesImport
+from ci_envs.checks.installed import ExpectedVersions, InstalledEqualsLocked, MetadataIsConsistent
+from ci_envs.checks.interpreter import InterpreterIsTheOneAskedFor
+from ci_envs.checks.leftovers import NothingLeftInTemp
+from ci_envs.checks.lockfile import LockIsSafe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from ci_envs.environments import Environment
+    from ci_envs.model.config import CheckConfig
+    from ci_envs.model.inventory import Inventory
+    from ci_envs.model.leg import Leg
+    from ci_envs.model.lock import Lock
+    from ci_envs.model.record import Finding
+    from ci_envs.project import Project
+
+__all__ = ["ALL_CHECKS", "Check", "Context", "run_checks"]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a check may look at."""
+
+    leg: Leg
+    lock: Lock
+    inventory: Inventory
+    environment: Environment
+    config: CheckConfig
+    project: Project
+    #: Normalised names that are there beside the lock: what the environment was seeded with, and the project itself.
+    seeds: frozenset[str]
+    own: frozenset[str]
+    #: The TMPDIR that the build and the checks were given.
+    temp: Path
+    log: Path
+    #: How many processes a check may run at once.
+    workers: int
+    #: What each check had to leave out, for the stage's reason: ``accelerator: no GPU on this machine``.
+    left_out: list[str] = field(default_factory=list)
+
+
+class Check(Protocol):
+    """One health check. ``code`` heads its findings: a check that makes several kinds counts on from it."""
+
+    code: str
+    title: str
+
+    def run(self, context: Context) -> Iterable[Finding]:
+        """What is wrong; nothing where all is well."""
+
+
+#: In the order in which they run: what later ones build on comes first.
+ALL_CHECKS: tuple[Check, ...] = (
+    InterpreterIsTheOneAskedFor(),
+    LockIsSafe(),
+    InstalledEqualsLocked(),
+    ExpectedVersions(),
+    MetadataIsConsistent(),
+    DirectDependenciesImport(),
+    OwnCheckPasses(),
+    AcceleratorIsVisible(),
+    NothingLeftInTemp(),
+)
+
+
+def run_checks(context: Context, checks: tuple[Check, ...] = ALL_CHECKS) -> list[Finding]:
+    """Everything that the checks have found."""
+    return [finding for check in checks for finding in check.run(context)]

@@ -1,0 +1,153 @@
+"""``ci-envs run``: the main job."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from ci_envs import console
+from ci_envs.asking import Asked, Orders, named, orders_for, parse_stages
+from ci_envs.cli.options import common, matrix_argument, selection
+from ci_envs.errors import InterruptedRun, UsageError
+from ci_envs.model.config import LockMode
+from ci_envs.model.record import STAGES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ci_envs.model.record import RunRecord
+    from ci_envs.model.report import Report
+
+__all__ = ["command"]
+
+
+@click.command("run")
+@matrix_argument
+@selection
+@click.option("--pattern", "patterns", multiple=True, metavar="NAME", help="Legs of this pattern, without a matrix.")
+@click.option("--python", "pythons", multiple=True, metavar="VERSION", help="Legs of this Python, without a matrix.")
+@click.option("--group", "groups", multiple=True, metavar="NAME", help="A dependency group; prod: runtime needs alone.")
+@click.option("--jobs", "-j", type=click.IntRange(min=1), default=None, help="Legs at once.  [default: the cores]")
+@click.option(
+    "--lock-mode",
+    "mode",
+    type=click.Choice(get_args(LockMode)),
+    default=None,
+    help="Locks must be there and in sync; are made where missing; are used as they are; are renewed.  "
+    "[default: locked where CI=true, else auto]",
+)
+@click.option("--stages", default=",".join(STAGES), metavar="LIST", help="Of detect,lock,build,check,test.")
+@click.option("--test-command", default="", help="What runs the project's tests; no shell reads it.")
+@click.option("--expect-gpu", type=click.Choice(["auto", "true", "false"]), default=None, help="A GPU must be visible.")
+@click.option("--installer", type=click.Choice(["auto", "uv", "pip"]), default=None, help="What fills a venv.")
+@click.option(
+    "--as-of", default="", metavar="DATE", help="Locks take nothing that was uploaded later, or '7 days' back."
+)
+@click.option("--offline", is_flag=True, help="Use caches only.")
+@click.option("--fresh", is_flag=True, help="Build anew even where nothing has changed.")
+@click.option("--deep", is_flag=True, help="Read every byte of a kept environment again.")
+@click.option("--markdown", type=click.Path(dir_okay=False), default=None, help="Write the summary to this file, too.")
+@common
+def command(
+    *,
+    matrix: Path | None,
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    patterns: tuple[str, ...],
+    pythons: tuple[str, ...],
+    groups: tuple[str, ...],
+    jobs: int | None,
+    mode: LockMode | None,
+    stages: str,
+    test_command: str,
+    expect_gpu: str | None,
+    installer: str | None,
+    as_of: str,
+    offline: bool,
+    fresh: bool,
+    deep: bool,
+    markdown: str | None,
+    project: Path,
+    as_json: bool,
+    quiet: bool,
+    verbose: int,
+) -> int:
+    """Lock, build, check and test every leg of a matrix.
+
+    MATRIX is a file, by default matrices/default.yml of the project, else what `ci-envs detect` finds.
+    """
+    console.configure(quiet=quiet or as_json, verbose=verbose)
+    asked = Asked(
+        root=project,
+        matrix=matrix,
+        only=only,
+        skip=skip,
+        patterns=patterns,
+        pythons=pythons,
+        groups=groups,
+        flags=_flags(test_command, expect_gpu, installer),
+        mode=mode,
+        as_of=as_of,
+        offline=offline,
+        stages=parse_stages(stages),
+        jobs=jobs or os.cpu_count() or 1,
+        fresh=fresh,
+        deep=deep,
+    )
+    return run(asked, as_json=as_json, markdown=markdown)
+
+
+def run(asked: Asked, *, as_json: bool = False, markdown: str | None = None) -> int:
+    """Runs what is asked for, shows the report, and answers with the exit code."""
+    from ci_envs.report.merge import exit_code, merge
+    from ci_envs.running import run_legs
+
+    todo = orders_for(asked)
+    todo.layout.prepare()
+    with console.Progress(todo.layout.log, total=len(todo.orders)) as progress:
+        records, interrupted = run_legs(todo.orders, jobs=asked.jobs, observer=progress)
+    report = merge(records, () if interrupted else todo.ids)
+    _show(report, todo, asked, as_json=as_json)
+    _leave(report, records, todo, asked, markdown)
+    return InterruptedRun.exit_code if interrupted else exit_code(report, named(asked))
+
+
+def _flags(test_command: str, expect_gpu: str | None, installer: str | None) -> dict[str, Any]:
+    flags: dict[str, Any] = {}
+    if test_command:
+        flags["test"] = {"command": test_command}
+    if expect_gpu:
+        flags["check"] = {"expect-gpu": {"true": True, "false": False}.get(expect_gpu, "auto")}
+    if installer:
+        flags["venv"] = {"installer": installer}
+    return flags
+
+
+def _show(report: Report, todo: Orders, asked: Asked, *, as_json: bool) -> None:
+    if as_json:
+        console.show_json(report)
+        return
+    console.show_report(report)
+    for row in todo.left_out if not asked.only else ():
+        console.show_detail(f"left out: {row.id}: {row.reason or 'excluded'}")
+
+
+def _leave(report: Report, records: list[RunRecord], todo: Orders, asked: Asked, markdown: str | None) -> None:
+    """The summary for people, and what a job of GitHub Actions waits for."""
+    from pathlib import Path
+
+    from ci_envs import action, github
+    from ci_envs.layout import write_atomically
+    from ci_envs.report.markdown import summary
+
+    if not markdown and not github.in_actions():
+        return
+    text = summary(report)
+    if markdown:
+        try:
+            write_atomically(Path(markdown), text.encode())
+        except OSError as error:
+            raise UsageError(f"--markdown {markdown} cannot be written: {error.strerror}") from error
+    action.leave_results(records, asked.root, todo.layout.record, markdown=text)

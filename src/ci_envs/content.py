@@ -1,0 +1,68 @@
+"""Reads every file of an environment once, with its SHA-256.
+
+The walk and the hashing are the probe's (``resources/probe.py``), so that a prefix on this machine and one inside a
+container are read by the same code. Links are not followed.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from typing import TYPE_CHECKING, Any
+
+from ci_envs.errors import CheckError
+from ci_envs.model.content import Content, Entry
+from ci_envs.resources import probe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["Content", "HashCache", "content_from_probe", "read_content"]
+
+#: Past this number threads wait for each other more than they gain: opening a file holds the interpreter's lock.
+MAX_WORKERS = 8
+
+
+class HashCache(dict[tuple[int, int, int, int], str]):
+    """(device, inode, size, mtime_ns) -> SHA-256, shared by the legs of one run.
+
+    Legs that uv has hard-linked from one cache share their inodes: a later leg costs a stat for each file. It is
+    never kept beyond a run: a write that restores size and time would go unseen.
+    """
+
+
+def read_content(prefix: Path, *, cache: HashCache | None = None, workers: int | None = None) -> Content:
+    """Every file below a prefix. ``workers`` threads hash (default: one a core).
+
+    A file that cannot be read, or is gone when its turn comes, is an entry of the kind ``unreadable``.
+    Raises :class:`CheckError` where there is no such folder.
+    """
+    given = os.path.abspath(prefix)  # noqa: PTH100 - absolute, but with links as they are: launchers name it so
+    if not prefix.is_dir():
+        raise CheckError(f"there is no environment at {given}", hint="build it again with `ci-envs run`")
+    count = workers or min(MAX_WORKERS, os.cpu_count() or 1)
+    rows, data = probe.scan(given, count, cache if cache is not None else HashCache())
+    return _content(given, (given, os.path.realpath(given)), rows, data)
+
+
+def content_from_probe(answer: Mapping[str, Any]) -> Content:
+    """What ``probe.py content PREFIX`` said, decoded from its JSON."""
+    data = {path: base64.b64decode(text) for path, text in answer["data"].items()}
+    return _content(answer["prefix"], tuple(answer["roots"]), answer["entries"], data)
+
+
+def _content(prefix: str, roots: tuple[str, ...], rows: list[list[Any]], data: dict[str, bytes]) -> Content:
+    rows.sort(key=_by_bytes)
+    return Content(
+        prefix=prefix,
+        roots=tuple(dict.fromkeys(root.replace(os.sep, "/") for root in roots)),
+        entries=tuple(map(Entry._make, rows)),
+        data=data,
+    )
+
+
+def _by_bytes(row: list[Any]) -> bytes:
+    """The same order on every machine: bytes know no locale."""
+    path: str = row[0]
+    return path.encode("utf-8", "surrogateescape")

@@ -1,0 +1,161 @@
+"""What the patterns that install Python distributions share: our uv, seeds, the project's own wheel."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ci_envs import cache, environ, trouble
+from ci_envs.environments.host import HostEnvironment, scripts_folder
+from ci_envs.errors import BuildError
+from ci_envs.tools import tool_version, uv_program
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ci_envs.command import Outcome
+    from ci_envs.model.lock import Lock
+    from ci_envs.work import Work
+
+__all__ = [
+    "clean_cache",
+    "environment",
+    "environment_python",
+    "fail_build",
+    "install_project",
+    "seed",
+    "uv",
+    "uv_variables",
+]
+
+# What `python -m venv` seeds a new environment with, from the interpreter's own bundle (ensurepip, PEP 453);
+# setuptools since 3.12 no longer (https://docs.python.org/3/whatsnew/3.12.html#ensurepip).
+_BUNDLE = """\
+import json, pathlib, sys
+try:
+    import ensurepip
+except ImportError:
+    print("[]")
+else:
+    names = {"pip"} | ({"setuptools"} if sys.version_info < (3, 12) else set())
+    folders = [pathlib.Path(ensurepip.__file__).parent / "_bundled"]
+    folders += [pathlib.Path(d) for d in [getattr(ensurepip, "_WHEEL_PKG_DIR", None)] if d]
+    wheels = {w.name.split("-")[0]: str(w) for f in folders for w in sorted(f.glob("*.whl"))}
+    print(json.dumps([wheels[n] for n in sorted(names) if n in wheels]))
+"""
+
+
+def uv_variables(work: Work) -> dict[str, str]:
+    """The variables our uv runs with: its cache, no downloads of Pythons. Index settings are with every tool's."""
+    folder, _private = cache.uv_cache(work.environ)
+    return {
+        "UV_CACHE_DIR": str(folder),
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_NO_PROGRESS": "1",
+        **({"UV_OFFLINE": "1"} if work.policy.offline else {}),
+    }
+
+
+def uv(work: Work, *words: str | Path, env: dict[str, str] | None = None, network: bool = True) -> Outcome:
+    """Runs our uv for a leg."""
+    program = uv_program(work.environ)
+    work.tools.setdefault("uv", tool_version(program, work.environ))
+    return work.run([program, *words], env={**uv_variables(work), **(env or {})}, network=network)
+
+
+def environment_python(prefix: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    return scripts_folder(prefix) / ("python.exe" if sys.platform == "win32" else "python")
+
+
+def environment(work: Work) -> HostEnvironment:
+    """The built prefix as an environment, with the leg's variables."""
+    return HostEnvironment(
+        work.prefix,
+        caller=work.environ,
+        variables={"CI_ENVS_LEG": work.leg.id, **environ.leg_variables(work.leg.variables)},
+        temp=work.temp,
+    )
+
+
+def clean_cache(work: Work, names: Sequence[str]) -> None:
+    """Forgets the cached files of these distributions, so that they are downloaded again."""
+    fail_build(work, uv(work, "cache", "clean", *names, network=False), "uv cache clean")
+
+
+def fail_build(work: Work, outcome: Outcome, what: str) -> None:
+    """Raises :class:`BuildError` with the tool's own reason where a command failed."""
+    if outcome:
+        return
+    hint = f"the log has all of it: {work.layout.shown(work.log)}"
+    if trouble.hash_mismatch(outcome):
+        hint = (
+            "a file on the index is not the one that was locked: find out why before you lock again; "
+            f"ci-envs lock --only '{work.leg.id}' --upgrade would take the new one"
+        )
+    raise BuildError(f"{what} failed: {trouble.reason(outcome)}", hint=hint)
+
+
+def seed(work: Work, lock: Lock) -> frozenset[str]:
+    """Gives a new environment the pip that ``python -m venv`` would, without the seconds that its bytecode costs.
+
+    Answers with the names of what was seeded; they are no part of what the lock promises, and what the lock names
+    itself is not seeded.
+    """
+    answer = work.run([work.interpreter.executable, "-I", "-S", "-c", _BUNDLE], network=False)
+    wheels: list[str] = json.loads(answer.stdout) if answer else []
+    if not wheels:
+        work.find(
+            "ENV002",
+            "info",
+            "no pip inside",
+            "this interpreter comes without ensurepip, so the environment has no pip of its own "
+            "(on Debian: apt install python3-venv)",
+        )
+        return frozenset()
+    named = {Path(wheel).name.partition("-")[0].lower(): wheel for wheel in wheels}
+    wanted = {name: wheel for name, wheel in named.items() if lock.pin(name) is None}
+    if wanted:
+        words = ("pip", "install", "--python", environment_python(work.prefix), "--no-index", "--no-deps")
+        fail_build(work, uv(work, *words, *wanted.values(), network=False), "seeding pip")
+    return frozenset(wanted)
+
+
+def install_project(work: Work) -> None:
+    """Installs the project itself, as its users would have it: as a wheel, unless ``editable`` is asked for.
+
+    The wheel is built anew each time: uv's cache of built wheels goes by pyproject.toml alone and would not see an
+    edited module (uv's documentation, "Caching: Dynamic metadata"). Builds run one at a time for one project, since
+    backends write ``build/`` beside the sources.
+    """
+    if not work.installs_project:
+        return
+    python = environment_python(work.prefix)
+    if work.config.install_project == "editable":
+        outcome = uv(work, "pip", "install", "--python", python, "--no-deps", "--editable", work.project.root)
+        fail_build(work, outcome, "installing the project in place")
+        return
+    folder = work.temp.parent / f"{work.leg.id}.wheel"
+    with work.layout.alone(f"wheel-{work.project_key}"):
+        outcome = uv(
+            work,
+            "build",
+            "--wheel",
+            "--python",
+            python,
+            "--out-dir",
+            folder,
+            "--no-create-gitignore",
+            work.project.root,
+        )
+        fail_build(work, outcome, "building the project's wheel")
+    wheels = sorted(folder.glob("*.whl"))
+    outcome = uv(
+        work, "pip", "install", "--python", python, "--no-deps", "--no-index", "--reinstall", *wheels, network=False
+    )
+    fail_build(work, outcome, "installing the project's wheel")
+    for wheel in wheels:
+        wheel.unlink()
+    folder.rmdir()

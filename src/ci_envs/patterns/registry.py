@@ -1,0 +1,36 @@
+"""Every pattern, by the name that a matrix gives it. A literal: to add a pattern is to add a line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ci_envs.patterns.unbuilt import NotBuiltYet
+from ci_envs.patterns.uv import Uv
+from ci_envs.patterns.venv import Venv
+
+if TYPE_CHECKING:
+    from ci_envs.patterns import Pattern
+
+__all__ = ["ALL_PATTERNS"]
+
+ALL_PATTERNS: dict[str, Pattern] = {
+    "uv": Uv(),
+    "venv": Venv("venv"),
+    "virtualenv": Venv("virtualenv"),
+    "poetry": NotBuiltYet("poetry"),
+    "pdm": NotBuiltYet("pdm"),
+    "pipenv": NotBuiltYet("pipenv"),
+    "hatch": NotBuiltYet("hatch"),
+    "conda": NotBuiltYet("conda"),
+    "mamba": NotBuiltYet("mamba"),
+    "micromamba": NotBuiltYet("micromamba"),
+    "pixi": NotBuiltYet("pixi"),
+    "tox": NotBuiltYet("tox"),
+    "nox": NotBuiltYet("nox"),
+    "docker": NotBuiltYet("docker"),
+    "podman": NotBuiltYet("podman"),
+    "devcontainer": NotBuiltYet("devcontainer"),
+    "repo2docker": NotBuiltYet("repo2docker"),
+    "nix": NotBuiltYet("nix"),
+    "guix": NotBuiltYet("guix"),
+}

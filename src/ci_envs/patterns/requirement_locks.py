@@ -1,0 +1,225 @@
+"""Requirements files as locks: where they lie, whether they are in sync, and how they are made anew.
+
+The patterns differ only in the compiler: pip-compile or ``uv pip compile``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ci_envs import trouble
+from ci_envs.errors import LockError
+from ci_envs.layout import write_atomically
+from ci_envs.locks.insync import direct_extras, in_sync
+from ci_envs.locks.requirements import classify, read_requirements
+from ci_envs.locks.scrub import header_for, scrub_requirements
+from ci_envs.model.lock import Lock, Requirement
+from ci_envs.requirement_files import read_requirements as read_intent
+from ci_envs.selection import kept_by_hand
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ci_envs.command import Outcome
+    from ci_envs.locks.insync import Stale, Verdict
+    from ci_envs.locks.reading import ReadLock
+    from ci_envs.model.leg import Leg
+    from ci_envs.work import Work
+
+__all__ = ["Compiler", "lock_requirements", "own_lock_path"]
+
+
+class Compiler(Protocol):
+    """Writes ``output`` from ``inputs``; pins that are in ``output`` already are kept unless ``upgrade`` is set."""
+
+    def __call__(self, work: Work, inputs: tuple[Path, ...], output: Path, *, upgrade: bool) -> Outcome:
+        """How the compiler ended; its sentence is read where it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """One lock file, and what it is made from and held against. Without inputs it is kept by hand."""
+
+    path: str
+    files: tuple[str, ...] = ()
+    #: Requirements that stand in no requirement file, by where they stand.
+    lines: dict[str, list[str]] = field(default_factory=dict)
+    dynamic: str = ""
+    direct: tuple[Requirement, ...] = ()
+    constraints: tuple[Requirement, ...] = ()
+
+
+def own_lock_path(leg: Leg) -> str:
+    """``locks/venv-py312-linux-x86_64.txt``: one lock for one pattern, Python, platform, groups and resolution."""
+    words = [leg.pattern, leg.python_tag, leg.os, leg.arch]
+    words += [leg.accelerator] if leg.accelerator != "cpu" else []
+    words += [".".join(leg.groups)] if leg.groups else []
+    words += [leg.resolution] if leg.resolution != "highest" else []
+    return f"locks/{'-'.join(words)}.txt"
+
+
+def lock_requirements(leg: Leg, work: Work, compiler: Compiler) -> Lock:
+    """The leg's requirements lock as the policy asks: checked, made, renewed or taken as it is."""
+    targets = _targets(leg, work)
+    if kept_by_hand(work.project, work.selection) and not work.project.exists(own_lock_path(leg)):
+        return _lock_of(work, targets)  # there is no intent that it could be held against
+    mode = work.policy.mode
+    missing = [target.path for target in targets if not work.project.exists(target.path)]
+    if missing and mode in ("locked", "frozen"):
+        raise LockError(f"there is no lock for {leg.id}", file=missing[0], hint=f"make it with: {_mend(leg)}")
+    with work.layout.alone(f"project-{work.project_key}"):
+        stale = [] if missing or mode in ("frozen", "update") else _stale(work, targets)
+        if stale and mode == "locked":
+            raise _stale_error(leg, stale)
+        if missing or stale or mode == "update":
+            for target in targets:
+                _make(leg, work, compiler, target, upgrade=mode == "update")
+            if stale := _stale(work, targets):
+                raise _stale_error(leg, stale)
+    return _lock_of(work, targets)
+
+
+def _targets(leg: Leg, work: Work) -> tuple[_Target, ...]:
+    """The project's own few files (``requirements.txt``, ``requirements-dev.txt``) or one file of the leg's own."""
+    selection, own = work.selection, own_lock_path(leg)
+    if not work.project.exists(own):
+        if kept_by_hand(work.project, selection):
+            return tuple(_Target(name) for name in selection.files)
+        if leg.resolution == "highest" and not leg.groups and _has_few(work):
+            return tuple(_few(work, name) for name in selection.files)
+    return (_Target(own, selection.files, selection.lines, selection.dynamic, selection.direct, selection.constraints),)
+
+
+def _has_few(work: Work) -> bool:
+    """Whether each intent file has its compiled one beside it, as pip-tools' documentation lays them out."""
+    selection = work.selection
+    if not selection.files or selection.lines or selection.dynamic:
+        return False
+    return all(name.endswith(".in") and _suits(work, _beside(name)) for name in selection.files)
+
+
+def _few(work: Work, name: str) -> _Target:
+    read = read_intent(work.project, name)
+    return _Target(_beside(name), (name,), direct=tuple(read.requirements), constraints=tuple(read.constraints))
+
+
+def _beside(intent: str) -> str:
+    return f"{intent.removesuffix('.in')}.txt"
+
+
+def _suits(work: Work, name: str) -> bool:
+    """Whether it is a lock, and not said to be another Python's."""
+    text = work.project.text(name)
+    if text is None or classify(text) == "intent":
+        return False
+    return _read(work, name).made.python in ("", work.leg.python)
+
+
+def _read(work: Work, name: str) -> ReadLock:
+    text = work.project.text(name)
+    if text is None:
+        raise LockError("there is no such lock", file=name)
+    return read_requirements(text, path=name, markers=work.interpreter.markers, sha256=work.file_digest(name))
+
+
+def _stale(work: Work, targets: tuple[_Target, ...]) -> list[Stale]:
+    """What of the intent the files do not satisfy, and what in them nobody asks for any more."""
+    return [stale for target in targets for stale in _verdict(work, target).stale]
+
+
+def _verdict(work: Work, target: _Target) -> Verdict:
+    read = _read(work, target.path)
+    direct = tuple(r for r in target.direct if r.dialect == "pep508")
+    if target.dynamic:
+        direct += tuple(_told_by_build(read, target.dynamic))
+    return in_sync(
+        read,
+        direct,
+        markers=work.interpreter.markers,
+        constraints=target.constraints,
+        project=work.selection.project,
+    )
+
+
+def _told_by_build(read: ReadLock, file: str) -> Iterator[Requirement]:
+    """The direct dependencies of a project that only its build knows, as the lock's annotations have them."""
+    for name, said in read.via.items():
+        if any(one.endswith((f"({file})", f"-r {file}")) for one in said):
+            yield Requirement(text=name, name=name, file=file)
+
+
+def _stale_error(leg: Leg, stale: list[Stale]) -> LockError:
+    shown = "; ".join(item.message for item in stale[:5]) + (f"; and {len(stale) - 5} more" if len(stale) > 5 else "")
+    first = stale[0]
+    return LockError(
+        f"the lock is stale: {shown}", hint=f"renew it with: {_mend(leg)}", file=first.file, line=first.line
+    )
+
+
+def _make(leg: Leg, work: Work, compiler: Compiler, target: _Target, *, upgrade: bool) -> None:
+    output = work.temp / "compiled.txt"
+    before = work.project.text(target.path)
+    output.write_text(before or "", encoding="utf-8")
+    names: dict[str, str] = {}
+    inputs = [work.project.path(name) for name in target.files]
+    for number, (origin, lines) in enumerate(target.lines.items()):
+        stand_in = work.temp / f"lines-{number}.in"
+        stand_in.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        names[str(stand_in)] = origin
+        inputs.append(stand_in)
+    inputs += [work.project.path(target.dynamic)] if target.dynamic else []
+    outcome = compiler(work, tuple(inputs), output, upgrade=upgrade)
+    if not outcome:
+        raise unsatisfied(work, outcome)
+    text = scrub_requirements(
+        output.read_text(encoding="utf-8"),
+        header=header_for(leg.id, direct_extras(target.direct, work.interpreter.markers)),
+        root=str(work.project.root),
+        names=names,
+        path=target.path,
+    )
+    for path in (output, *map(Path, names)):
+        path.unlink()
+    if text != before:
+        write_atomically(work.project.path(target.path), text.encode())
+        work.project.forget(target.path)
+        verb = "renewed" if before is not None else "made"
+        work.find("LOCK003", "info", f"lock {verb}", f"{target.path} was {verb}: commit it", file=target.path)
+
+
+def _mend(leg: Leg) -> str:
+    return f"ci-envs lock --only '{leg.id}'"
+
+
+def _lock_of(work: Work, targets: tuple[_Target, ...]) -> Lock:
+    reads = [_read(work, target.path) for target in targets]
+    digest = hashlib.sha256()
+    for target in targets:
+        digest.update(work.project.path(target.path).read_bytes())
+    pins = {pin.name: pin for read in reads for pin in read.lock.pins}
+    direct = work.direct
+    if work.selection.dynamic:
+        direct += tuple(r for read in reads for r in _told_by_build(read, work.selection.dynamic))
+    return Lock(
+        path=targets[0].path,
+        more=tuple(target.path for target in targets[1:]),
+        format="requirements",
+        sha256=digest.hexdigest(),
+        pins=tuple(sorted(pins.values())),
+        direct=direct,
+    )
+
+
+def unsatisfied(work: Work, outcome: Outcome) -> LockError:
+    """The resolver's own sentence, at the line of the intent that it names."""
+    said = trouble.reason(outcome)
+    named = next((r for r in work.direct if r.name in said.lower().replace("_", "-")), None)
+    return LockError(
+        f"the requirements cannot be locked: {said}",
+        file=named.file if named else "",
+        line=named.line if named else 0,
+        hint=f"the log has all of it: {work.layout.shown(work.log)}",
+    )

@@ -1,0 +1,184 @@
+"""Pattern ``uv``: uv.lock projects, requirements projects and pylock.toml, with uv itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ci_envs import detect, trouble
+from ci_envs.errors import LockError
+from ci_envs.locks.insync import in_sync
+from ci_envs.locks.pylock import read_pylock
+from ci_envs.locks.reading import ReadLock
+from ci_envs.model.lock import Lock
+from ci_envs.patterns import Tool
+from ci_envs.patterns.installing import environment, fail_build, install_project, uv
+from ci_envs.patterns.requirement_locks import lock_requirements, unsatisfied
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ci_envs.command import Outcome
+    from ci_envs.environments import Environment
+    from ci_envs.model.detect import Evidence
+    from ci_envs.model.leg import Leg
+    from ci_envs.project import Project
+    from ci_envs.work import Work
+
+__all__ = ["Uv"]
+
+
+class Uv:
+    """uv, as its users run it: ``uv lock`` and ``uv sync``, or ``uv pip compile`` and ``uv pip sync``."""
+
+    name = "uv"
+    built = True
+    requires = (Tool(name="uv", get="pip install uv"),)
+
+    def detect(self, project: Project) -> tuple[Evidence, ...]:
+        """uv.lock, [tool.uv], pylock.toml, or any requirements."""
+        return detect.evidence_for(self.name, project)
+
+    def lock(self, leg: Leg, work: Work) -> Lock:
+        """``uv.lock``, ``pylock.toml`` or a requirements lock, whichever the project keeps."""
+        match lock_format(work):
+            case "uv.lock":
+                return _lock_uv_project(leg, work)
+            case "pylock":
+                return _read_pylock_file(work)
+            case _:
+                return lock_requirements(leg, work, _compile)
+
+    def build(self, leg: Leg, lock: Lock, work: Work) -> Environment:  # noqa: ARG002 - the protocol's signature
+        """A virtual environment made and filled by uv."""
+        create = uv(work, "venv", "--no-project", "--python", work.interpreter.executable, work.prefix, network=False)
+        fail_build(work, create, "uv venv")
+        if lock.format == "uv.lock":
+            outcome = uv(
+                work,
+                *("sync", "--frozen", "--exact", "--no-install-project", "--python", work.interpreter.executable),
+                *_selected(work),
+                env={"UV_PROJECT_ENVIRONMENT": str(work.prefix)},
+            )
+        else:
+            demand = ("--require-hashes",) if lock.hashed and lock.format == "requirements" else ()
+            outcome = uv(work, "pip", "sync", "--python", work.prefix, *demand, *lock.files)
+        fail_build(work, outcome, "installing the lock")
+        install_project(work)
+        return environment(work)
+
+
+def lock_format(work: Work) -> str:
+    """Which lock the leg goes by: what is configured, else what the project keeps, else what it is described by.
+
+    ``uv.lock`` holds one resolution; a leg that asks for the lowest versions has a requirements lock of its own.
+    """
+    asked, project = work.config.lock.format, work.project
+    if asked != "auto":
+        return asked
+    if work.leg.resolution != "highest":
+        return "requirements"
+    if project.exists("uv.lock"):
+        return "uv.lock"
+    if project.exists("pylock.toml") and not project.exists("requirements.in"):
+        return "pylock"
+    is_uv_project = bool(project.table("project")) and not project.exists("requirements.in")
+    return "uv.lock" if is_uv_project or project.table("tool", "uv") else "requirements"
+
+
+def _selected(work: Work) -> list[str]:
+    words = ["--no-default-groups"]
+    words += [f"--group={name}" for name in work.selection.groups]
+    words += [f"--extra={name}" for name in work.selection.extras]
+    return words
+
+
+def _lock_uv_project(leg: Leg, work: Work) -> Lock:
+    mend = f"ci-envs lock --only '{leg.id}'"
+    mode, exists = work.policy.mode, work.project.exists("uv.lock")
+    if not exists and mode in ("locked", "frozen"):
+        raise LockError("there is no uv.lock", hint=f"make it with: {mend}", file="uv.lock")
+    # One writer at a time: the legs of a project share its uv.lock.
+    with work.layout.alone(f"project-{work.project_key}"):
+        if mode == "update":
+            _uv_lock(work, "--upgrade")
+        elif not exists:
+            _uv_lock(work)
+        elif mode != "frozen" and not _is_current(work):
+            if mode == "locked":
+                raise LockError(
+                    f"uv.lock is stale: {_what_is_stale(work)}", hint=f"renew it with: {mend}", file="uv.lock"
+                )
+            _uv_lock(work)
+    return _exported(work)
+
+
+def _uv_lock(work: Work, *words: str) -> None:
+    newer = ("--exclude-newer", work.policy.as_of) if work.policy.as_of else ()
+    before = work.project.path("uv.lock").read_bytes() if work.project.exists("uv.lock") else None
+    outcome = uv(work, "lock", "--python", work.interpreter.executable, *newer, *words)
+    if not outcome:
+        raise unsatisfied(work, outcome)
+    work.project.forget("uv.lock")
+    if before is None:
+        work.find("LOCK003", "info", "lock made", "uv.lock was made: commit it", file="uv.lock")
+    elif before != work.project.path("uv.lock").read_bytes():
+        work.find("LOCK003", "info", "lock renewed", "uv.lock was renewed: commit it", file="uv.lock")
+
+
+def _is_current(work: Work) -> bool:
+    """uv's own judgement, which resolves again while keeping every pin; without the network wherever uv can."""
+    words = ("lock", "--check", "--python", work.interpreter.executable)
+    return bool(uv(work, *words, "--offline", network=False)) or bool(uv(work, *words))
+
+
+def _what_is_stale(work: Work) -> str:
+    lock = _exported(work)
+    direct = [r for r in lock.direct if r.dialect == "pep508"]
+    stale = in_sync(ReadLock(lock=lock), direct, markers=work.interpreter.markers).stale
+    return "; ".join(item.message for item in stale) or "uv would resolve it to something else"
+
+
+def _exported(work: Work) -> Lock:
+    """The pins of uv.lock that apply to this leg, as uv itself selects them."""
+    outcome = uv(
+        work,
+        *("export", "--frozen", "--quiet", "--format", "pylock.toml", "--no-header", "--no-emit-project"),
+        *("--python", work.interpreter.executable),
+        *_selected(work),
+        network=False,
+    )
+    if not outcome:
+        raise LockError(f"uv.lock cannot be read: {trouble.reason(outcome)}", file="uv.lock")
+    read = read_pylock(outcome.stdout, path="uv.lock", markers=work.interpreter.markers)
+    return Lock(
+        path="uv.lock",
+        format="uv.lock",
+        sha256=work.file_digest("uv.lock"),
+        pins=read.lock.pins,
+        direct=work.direct,
+    )
+
+
+def _read_pylock_file(work: Work) -> Lock:
+    text = work.project.text("pylock.toml")
+    if text is None:
+        raise LockError(
+            "there is no pylock.toml", file="pylock.toml", hint="make it with: uv export --format pylock.toml"
+        )
+    read = read_pylock(text, path="pylock.toml", markers=work.interpreter.markers)
+    return Lock(
+        path="pylock.toml",
+        format="pylock",
+        sha256=work.file_digest("pylock.toml"),
+        pins=read.lock.pins,
+        direct=work.direct,
+    )
+
+
+def _compile(work: Work, inputs: tuple[Path, ...], output: Path, *, upgrade: bool) -> Outcome:
+    words: list[str | Path] = ["pip", "compile", "--generate-hashes", "--no-header", "--quiet"]
+    words += ["--no-emit-index-url", "--no-emit-find-links", "--python", work.interpreter.executable]
+    words += ["--resolution", work.leg.resolution, "--output-file", output, *inputs]
+    words += ["--upgrade"] if upgrade else []
+    words += ["--exclude-newer", work.policy.as_of] if work.policy.as_of else []
+    return uv(work, *words)

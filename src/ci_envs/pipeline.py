@@ -1,0 +1,265 @@
+"""Leg -> RunRecord: detect, lock, build, check, test. The record is written anew after each stage."""
+
+from __future__ import annotations
+
+import errno
+import time
+import traceback
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from ci_envs import __version__, machine, testing
+from ci_envs.building import Built, build
+from ci_envs.checking import check
+from ci_envs.errors import BrokenError, CiEnvsError, InterruptedRun, Skip, ToolMissing
+from ci_envs.layout import write_atomically
+from ci_envs.model.record import STAGES, EnvironmentFacts, LockFacts, RunRecord, Stage, worst
+from ci_envs.order import prepare
+from ci_envs.record_files import read_record, write_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ci_envs.model.leg import Leg
+    from ci_envs.model.lock import Lock
+    from ci_envs.model.record import StageName, Status
+    from ci_envs.order import Order
+    from ci_envs.patterns import Pattern
+    from ci_envs.work import Work
+
+__all__ = ["Observer", "run_leg"]
+
+
+class Observer(Protocol):
+    """Is told how far the legs are; called from the thread that runs the leg."""
+
+    def leg_begins(self, leg: Leg) -> None:
+        """A leg is taken up."""
+
+    def stage_begins(self, leg: Leg, name: str) -> None:
+        """A stage of it begins."""
+
+    def stage_ends(self, leg: Leg, stage: Stage) -> None:
+        """A stage of it is over."""
+
+    def leg_ends(self, record: RunRecord) -> None:
+        """The leg is over; this is its record."""
+
+
+def run_leg(order: Order, observer: Observer) -> RunRecord:
+    """Runs the stages that are asked for, each to its end or to the first that does not pass.
+
+    Never raises for what happens to a leg: that is in the record. :class:`InterruptedRun` is in the record and is
+    raised as well, since it ends the whole run.
+    """
+    run = _LegRun(order, observer)
+    observer.leg_begins(order.leg)
+    try:
+        with order.layout.alone(order.leg.id) as held:
+            run.hold = held
+            for name, step in run.steps():
+                if name in order.stages and not run.stage(name, step):
+                    break
+    except CiEnvsError as error:  # the leg's lock could not be had, or the run was interrupted
+        run.end("broken", str(error))
+        if isinstance(error, InterruptedRun):
+            raise
+    else:
+        run.end()
+    finally:
+        observer.leg_ends(run.record)
+    return run.record
+
+
+@dataclass
+class _LegRun:
+    """One leg on its way: what the stages hand each other, and the record so far."""
+
+    order: Order
+    observer: Observer
+    hold: tuple[int, ...] = ()
+    record: RunRecord = field(init=False)
+    previous: RunRecord | None = None
+    pattern: Pattern | None = None
+    work: Work | None = None
+    lock: Lock | None = None
+    built: Built | None = None
+
+    def __post_init__(self) -> None:
+        leg = self.order.leg
+        path = self.order.layout.record(leg.id)
+        try:
+            self.previous = read_record(path) if path.exists() else None
+        except CiEnvsError:
+            self.previous = None  # not ours to trust: everything is done anew
+        self.record = RunRecord(
+            leg=leg,
+            status="broken",
+            reason="not finished",
+            started=_now(),
+            ci_envs=__version__,
+            machine=machine.facts(),
+            reproduce=self.order.reproduce,
+        )
+
+    def steps(self) -> tuple[tuple[StageName, Callable[[], str]], ...]:
+        """The pipeline."""
+        return tuple(zip(STAGES, (self.detect, self.make_lock, self.build, self.check, self.test), strict=True))
+
+    def detect(self) -> str:
+        """Who builds it, from what, with which interpreter."""
+        self.pattern, self.work, evidence = prepare(self.order)
+        self.work.hold = self.hold
+        self.note(evidence=evidence)
+        return ", ".join(e.file for e in evidence[:3])
+
+    def make_lock(self) -> str:
+        """The lock, in sync as the policy asks."""
+        pattern, work = self.ready()
+        self.lock = lock = pattern.lock(self.order.leg, work)
+        self.note(
+            lock=LockFacts(path=lock.path, format=lock.format, sha256=lock.sha256, digest=lock.digest, pins=lock.pins)
+        )
+        return next((f.message for f in work.findings if f.code == "LOCK003"), f"{len(lock.pins)} pins of {lock.path}")
+
+    def build(self) -> str:
+        """The environment, from the lock alone; kept where nothing it depends on has changed."""
+        pattern, work = self.ready()
+        lock = self.locked()
+        self.built = built = build(pattern, self.order, lock, work)
+        self.note(
+            environment=EnvironmentFacts(
+                path=work.layout.shown(work.prefix),
+                python=built.inventory.interpreter.version,
+                digest=built.facts.digest,
+                bytes=built.facts.bytes,
+                files=built.facts.files,
+            ),
+            inventory=built.inventory.distributions,
+            inputs=built.inputs,
+        )
+        return built.why
+
+    def check(self) -> str:
+        """The health check."""
+        _, work = self.ready()
+        return check(self.order, work, self.locked(), self.environment(), self.previous)
+
+    def test(self) -> str:
+        """The project's own tests."""
+        _, work = self.ready()
+        counts, why = testing.run_tests(work, self.locked(), self.environment().environment)
+        self.note(tests=counts)
+        if counts.failed or why:
+            raise testing.verdict(counts, why)
+        return f"{counts.passed} passed" + (f", {counts.skipped} skipped" if counts.skipped else "")
+
+    def stage(self, name: StageName, step: Callable[[], str]) -> bool:
+        """Runs one stage and writes the record; whether the next may run."""
+        self.observer.stage_begins(self.order.leg, name)
+        log = self.order.layout.log(self.order.leg.id, name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(b"")
+        if self.work is not None:
+            self.work.stage = name
+        began = time.monotonic()
+        status, reason, error = self.attempt(name, step)
+        stage = Stage(
+            name=name,
+            status=status,
+            reason=reason,
+            seconds=round(time.monotonic() - began, 3),
+            exit_code=error.exit_code if error and status in ("failed", "broken") else 0,
+        )
+        findings = tuple(self.work.findings) if self.work else ()
+        tools = dict(self.work.tools) if self.work else {}
+        extra = dict(self.work.extra) if self.work else {}
+        reached = f"not finished: {name} was the last stage"
+        self.note(stages=(*self.record.stages, stage), findings=findings, tools=tools, extra=extra, reason=reached)
+        self.write()
+        self.observer.stage_ends(self.order.leg, stage)
+        if isinstance(error, InterruptedRun):
+            raise error
+        return status == "passed"
+
+    def attempt(self, name: StageName, step: Callable[[], str]) -> tuple[Status, str, CiEnvsError | None]:
+        """What became of a stage: every way that it can end has a name."""
+        try:
+            return "passed", step(), None
+        except CiEnvsError as error:
+            return _status(error), _sentence(error), error
+        except OSError as error:
+            return "broken", f"{_os_reason(error)}: {error.strerror or error}", None
+        except Exception as error:  # noqa: BLE001 - one leg's bug must not end the others; the log has its trace
+            trace = self.order.layout.log(self.order.leg.id, f"{name}.trace")
+            write_atomically(trace, traceback.format_exc().encode())
+            where = self.order.layout.shown(trace)
+            return "broken", f"unexpected {type(error).__name__}: {error}; a bug in ci-envs: {where} shows where", None
+
+    def end(self, status: Status | None = None, reason: str = "") -> None:
+        """The verdict over all stages. A test stage that had nothing to run takes nothing from the others."""
+        stages = self.record.stages
+        bad = next((stage for stage in stages if stage.status in ("failed", "broken")), None)
+        skipped = next((stage for stage in stages if stage.status == "skipped" and stage.name != "test"), None)
+        if status is None:
+            status = worst([stage.status for stage in stages if stage.name != "test" or stage.status != "skipped"])
+            reason = f"{bad.name}: {bad.reason}" if bad else skipped.reason if skipped else _unrun_test(stages)
+        self.note(status=status, reason=reason)
+        self.write()
+
+    def ready(self) -> tuple[Pattern, Work]:
+        """What the detect stage found."""
+        if self.pattern is None or self.work is None:
+            self.detect()
+        assert self.pattern is not None and self.work is not None  # noqa: S101, PT018 - detect() set both or raised
+        return self.pattern, self.work
+
+    def locked(self) -> Lock:
+        """The lock, also where the lock stage was not asked for."""
+        if self.lock is None:
+            self.make_lock()
+        assert self.lock is not None  # noqa: S101 - make_lock() set it or raised
+        return self.lock
+
+    def environment(self) -> Built:
+        """The environment, also where the build stage was not asked for."""
+        if self.built is None:
+            self.build()
+        assert self.built is not None  # noqa: S101 - build() set it or raised
+        return self.built
+
+    def note(self, **facts: object) -> None:
+        """Puts facts into the record."""
+        self.record = msgspec.structs.replace(self.record, **facts)
+
+    def write(self) -> None:
+        """The record on disk, whole."""
+        self.note(written=_now())
+        if self.order.recorded:
+            write_record(self.order.layout.record(self.order.leg.id), self.record)
+
+
+def _unrun_test(stages: tuple[Stage, ...]) -> str:
+    return next((f"tests skipped: {s.reason}" for s in stages if s.name == "test" and s.status == "skipped"), "")
+
+
+def _status(error: CiEnvsError) -> Status:
+    if isinstance(error, Skip):
+        return "skipped"
+    return "broken" if isinstance(error, BrokenError | ToolMissing | InterruptedRun) else "failed"
+
+
+def _sentence(error: CiEnvsError) -> str:
+    return f"{error}. {error.hint[:1].upper()}{error.hint[1:]}" if error.hint else str(error)
+
+
+def _os_reason(error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "the disk is full" if full else f"the file system refused {error.filename or 'an operation'}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

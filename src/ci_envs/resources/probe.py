@@ -1,0 +1,531 @@
+"""Runs inside an environment and says what is there. Standard library only, Python 3.8 and later.
+
+    python -I -S probe.py inventory               who the interpreter is and what is installed
+    python -I -S probe.py content PREFIX          every file with its SHA-256
+    python -s probe.py import MODULE              whether a module imports; exit code 1 where it does not
+
+Each verb writes one line of JSON to standard output, in ASCII. The file may also be read from standard input
+(``python -s - import MODULE``). On this machine the package imports it for :func:`scan`.
+"""
+
+# Importing pathlib costs as much as all of this does:
+# ruff: noqa: PTH100, PTH112, PTH113, PTH115, PTH118, PTH119, PTH120, PTH123, PTH208
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    #: Device, inode, size, mtime_ns.
+    Key = tuple[int, int, int, int]
+    #: A row, its key and its absolute path.
+    Listed = tuple[list[Any], Key, str]
+
+#: The proof that a build was finished (``ci_envs.seal``); it is written after the files were read, so it is not one.
+SEAL_NAME = ".ci-envs-seal.json"
+
+# Inventory ---------------------------------------------------------------------------------------------------------
+
+_SYSTEMS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+_PATHS = ("stdlib", "platstdlib", "purelib", "platlib", "include", "scripts", "data")
+
+# setup.py and conftest.py at the top of a wheel were left there by mistake, and are not made to be imported.
+_NO_MODULES = frozenset(("setup", "conftest"))
+_SUFFIXES = (".py", ".so", ".pyd", ".pyc")
+
+
+def inventory() -> dict[str, Any]:
+    """The interpreter and its distributions, in the shape of ``ci_envs.model.inventory.Inventory``."""
+    prefix = _enter_prefix()
+    import sysconfig
+
+    paths = sysconfig.get_paths()
+    found: list[dict[str, Any]] = []
+    for folder in _unique(paths[name] for name in ("purelib", "platlib")):
+        found.extend(distributions(folder, prefix))
+    found.sort(key=lambda d: (d["name"], d["version"]))
+    interpreter = _interpreter(prefix)
+    interpreter["paths"] = {name: _relative(paths[name], prefix) for name in _PATHS if name in paths}
+    return {"interpreter": interpreter, "distributions": found}
+
+
+def _enter_prefix() -> str:
+    """Sets ``sys.prefix`` as ``site`` does: before Python 3.14 nothing else knows virtual environments (PEP 405)."""
+    if sys.prefix == sys.base_prefix and sys.executable:
+        folder = os.path.dirname(os.path.abspath(sys.executable))
+        for candidate in (folder, os.path.dirname(folder)):
+            if os.path.isfile(os.path.join(candidate, "pyvenv.cfg")):
+                sys.prefix = sys.exec_prefix = os.path.dirname(folder)
+                break
+    return sys.prefix
+
+
+def _unique(folders: Iterable[str]) -> list[str]:
+    """The folders that exist, each once: ``lib64`` is often a link to ``lib``."""
+    seen: dict[str, str] = {}
+    for folder in folders:
+        if os.path.isdir(folder):
+            seen.setdefault(os.path.realpath(folder), folder)
+    return list(seen.values())
+
+
+def _relative(path: str, prefix: str) -> str:
+    """Relative to the prefix with forward slashes; as it is where it lies outside."""
+    if path == prefix:
+        return "."
+    inside = path.startswith(prefix.rstrip("/\\") + os.sep)
+    return (os.path.relpath(path, prefix) if inside else path).replace(os.sep, "/")
+
+
+def _interpreter(prefix: str) -> dict[str, Any]:
+    import sysconfig
+
+    implementation = sys.implementation.name
+    markers = _markers()
+    return {
+        "version": markers["python_full_version"],
+        "implementation": implementation,
+        "os": _SYSTEMS.get(sys.platform, sys.platform),
+        "arch": _machine(markers["platform_machine"]),
+        "executable": sys.executable or "",
+        "prefix": prefix,
+        "base_prefix": sys.base_prefix,
+        "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+        "debug": hasattr(sys, "gettotalrefcount"),
+        "markers": markers,
+    }
+
+
+def _machine(machine: str) -> str:
+    """What the interpreter is built for; a 32-bit one on a 64-bit machine is named after itself."""
+    if sys.platform == "win32":
+        import sysconfig
+
+        machine = sysconfig.get_platform().rpartition("-")[2]
+    elif sys.maxsize < 2**32 and machine == "x86_64":
+        machine = "i686"
+    return _MACHINES.get(machine.lower(), machine.lower())
+
+
+def _markers() -> dict[str, str]:
+    """https://packaging.python.org/en/latest/specifications/dependency-specifiers/#environment-markers."""
+    import platform
+
+    info = sys.implementation.version
+    version = f"{info.major}.{info.minor}.{info.micro}"
+    if info.releaselevel != "final":
+        version += info.releaselevel[0] + str(info.serial)
+    full = platform.python_version()
+    return {
+        "implementation_name": sys.implementation.name,
+        "implementation_version": version,
+        "os_name": os.name,
+        "platform_machine": platform.machine(),
+        "platform_python_implementation": platform.python_implementation(),
+        "platform_release": platform.release(),
+        "platform_system": platform.system(),
+        "platform_version": platform.version(),
+        # A build from a checkout says 3.14.0+, which is no version (PEP 440).
+        "python_full_version": full + "local" if full.endswith("+") else full,
+        "python_version": f"{sys.version_info[0]}.{sys.version_info[1]}",
+        "sys_platform": sys.platform,
+    }
+
+
+def distributions(site: str, prefix: str) -> Iterator[dict[str, Any]]:
+    """What is installed in one site-packages folder; what ``.pth`` files add to the path is not looked at."""
+    for name in sorted(os.listdir(site)):
+        # pip renames what it is about to remove to a name that begins with "~".
+        if name.startswith("~") or not name.endswith((".dist-info", ".egg-info")):
+            continue
+        path = os.path.join(site, name)
+        found = _dist_info(path) if name.endswith(".dist-info") else _egg_info(path)
+        found["metadata"] = _relative(path, prefix)
+        yield found
+
+
+def _dist_info(folder: str) -> dict[str, Any]:
+    stem = os.path.basename(folder)[: -len(".dist-info")]
+    head = _headers(os.path.join(folder, "METADATA"))
+    rows = _read(os.path.join(folder, "RECORD")).splitlines()
+    url, editable = _direct_url(_read(os.path.join(folder, "direct_url.json")))
+    return {
+        "name": _normalised(head.get("name", [stem.partition("-")[0]])[0]),
+        "version": head.get("version", [stem.partition("-")[2]])[0],
+        "requires": head.get("requires-dist", []),
+        "modules": _modules(_first_column(row) for row in rows),
+        "installer": _read(os.path.join(folder, "INSTALLER")).strip()[:40],
+        "url": url,
+        "editable": editable,
+    }
+
+
+def _egg_info(path: str) -> dict[str, Any]:
+    """Left by setuptools before wheels (a folder) and by distutils (a file)."""
+    stem = os.path.basename(path)[: -len(".egg-info")]
+    head = _headers(os.path.join(path, "PKG-INFO") if os.path.isdir(path) else path)
+    listed = _read(os.path.join(path, "installed-files.txt")).splitlines()
+    named = _read(os.path.join(path, "top_level.txt")).split()
+    inside = (name[3:].replace("\\", "/") for name in listed if name.startswith(("../", "..\\")))
+    return {
+        "name": _normalised(head.get("name", [stem.partition("-")[0]])[0]),
+        "version": head.get("version", [stem.partition("-")[2]])[0],
+        "requires": head.get("requires-dist") or _egg_requires(_read(os.path.join(path, "requires.txt"))),
+        "modules": _modules(inside) or sorted(name for name in named if name.isidentifier()),
+    }
+
+
+def _egg_requires(text: str) -> list[str]:
+    """Requirements of setuptools' own format: sections ``[extra:marker]``, either part may be empty."""
+    extra = marker = ""
+    requires = []
+    for line in (line.strip() for line in text.splitlines()):
+        if line.startswith("[") and line.endswith("]"):
+            extra, _, marker = line[1:-1].partition(":")
+        elif line and not line.startswith("#"):
+            terms = [f"({marker})"] if marker else []
+            terms += [f'extra == "{extra}"'] if extra else []
+            requires.append(line + ("; " + " and ".join(terms) if terms else ""))
+    return requires
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _headers(path: str) -> dict[str, list[str]]:
+    """The header fields of a metadata file by lower-case name.
+
+    https://packaging.python.org/en/latest/specifications/core-metadata/: e-mail headers (RFC 822) up to the first
+    empty line; a line that begins with white space goes on with the field before it.
+    """
+    fields: dict[str, list[str]] = {}
+    values: list[str] | None = None
+    for line in _read(path).lstrip("\ufeff").splitlines():
+        if not line:
+            break
+        if line[0] in " \t":
+            if values:
+                values[-1] += " " + line.strip()
+            continue
+        name, colon, value = line.partition(":")
+        values = fields.setdefault(name.lower(), []) if colon else None
+        if values is not None:
+            values.append(value.strip())
+    return fields
+
+
+def _normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _direct_url(text: str) -> tuple[str, bool]:
+    """The address, without credentials, and whether it is editable (PEP 610)."""
+    try:
+        told = json.loads(text) if text else {}
+        url = _without_credentials(str(told.get("url", "")))
+        vcs = told.get("vcs_info") or {}
+        if vcs:
+            url = f"{vcs.get('vcs', '')}+{url}@{vcs.get('commit_id', '')}"
+        return url, bool((told.get("dir_info") or {}).get("editable", False))
+    except (ValueError, AttributeError):
+        return "", False
+
+
+def _without_credentials(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    user, at, bare = host.rpartition("@")
+    if not at or (scheme.endswith("ssh") and ":" not in user):  # the git@ of an ssh address is no secret
+        return url
+    return scheme + mark + bare + slash + path
+
+
+def _first_column(row: str) -> str:
+    """The path of a RECORD row (CSV): in quotes where it holds a comma or a quote."""
+    if row.startswith('"'):
+        return row[1:].split('",', 1)[0].replace('""', '"')
+    return row.split(",", 1)[0]
+
+
+def _modules(paths: Iterable[str]) -> list[str]:
+    """The names that importing a distribution begins with, by its files.
+
+    A package or module at the top goes by its name; below folders that are no packages (PEP 420) it is the dotted
+    name. Loose modules in such folders count only where there is nothing else, one for each folder: what is often
+    there are scripts and data.
+    """
+    listed = list(paths)
+    # Nearly every file lies in a package at the top, and needs no closer look.
+    ends = [path[: -len("/__init__.py")] for path in listed if path.endswith("/__init__.py")]
+    tops = {top for top in ends if top.isidentifier()}
+    rest = (path for path in listed if path.partition("/")[0] not in tops)
+    files = sorted(parts for parts in map(_dotted, rest) if parts)
+    packages = {parts[:-1] for parts in files if parts[-1] == "__init__"}
+    found = set(tops)
+    loose: dict[tuple[str, ...], str] = {}
+    for parts in files:
+        package = next((parts[:depth] for depth in range(1, len(parts)) if parts[:depth] in packages), None)
+        if package is not None:
+            found.add(".".join(package))
+        elif len(parts) > 1:
+            loose.setdefault(parts[:-1], ".".join(parts))
+        elif parts[0] not in _NO_MODULES:
+            found.add(parts[0])
+    return sorted(found or loose.values())
+
+
+def _dotted(path: str) -> tuple[str, ...]:
+    """``("a", "b")`` for ``a/b.cpython-312-x86_64-linux-gnu.so``; nothing for what cannot be imported."""
+    *folders, file = path.split("/")
+    stem, _, suffix = file.partition(".")
+    if not file.endswith(_SUFFIXES) or "__pycache__" in folders or stem.startswith("__editable__"):
+        return ()
+    # An extension module may carry a tag before its suffix, source may not.
+    if "." in suffix and suffix.endswith((".py", ".pyc")):
+        return ()
+    parts = (*folders, stem)
+    return parts if all(part.isidentifier() for part in parts) else ()
+
+
+# Content -----------------------------------------------------------------------------------------------------------
+
+_CHUNK = 1 << 20
+#: Opening a file costs about as much as hashing this many bytes of it.
+_OPEN_COST = 1 << 14
+#: Console scripts and Windows launchers are smaller; larger programs are no scripts.
+_SCRIPT_LIMIT = 1 << 18
+_TEXT_LIMIT = 1 << 25
+_TEXTS = frozenset(
+    ("RECORD", "WHEEL", "INSTALLER", "entry_points.txt", "direct_url.json", "installed-files.txt", "top_level.txt")
+)
+_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+# A file that has become a pipe since it was listed must not be waited for.
+_FLAGS |= getattr(os, "O_NONBLOCK", 0)
+
+
+def scan(prefix: str, workers: int, known: dict[Key, str]) -> tuple[list[list[Any]], dict[str, bytes]]:
+    """Every file below a prefix, and the bytes of the small ones that say what the others are.
+
+    Rows are ``[path, kind, size, mtime_ns, executable, sha256, target]``; kinds are ``file``, ``link`` and
+    ``dir-link`` (never followed), ``other`` (a socket, a pipe, a device) and ``unreadable``, whose ``target`` is the
+    reason. Paths are relative, with forward slashes, undecodable bytes as surrogates (PEP 383).
+    ``known`` maps (device, inode, size, mtime_ns) to SHA-256 and is added to: what was hashed once is not read again.
+    """
+    rows, files = _walk(prefix)
+    data: dict[str, bytes] = {}
+    todo: list[Listed] = []
+    for row, key, path in files:
+        row[5] = "" if _wanted(row[0], row[2]) else known.get(key, "")
+        if not row[5]:
+            todo.append((row, key, path))
+    _share(_batches(todo, workers), known, data)
+    return rows, data
+
+
+def _walk(prefix: str) -> tuple[list[list[Any]], list[Listed]]:
+    rows: list[list[Any]] = []
+    files: list[Listed] = []
+    folders = [("", prefix)]
+    while folders:
+        relative, folder = folders.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError as error:
+            rows.append(_unreadable(relative.rstrip("/"), error))
+            continue
+        for entry in entries:
+            path = relative + entry.name
+            try:
+                facts = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(facts.st_mode) and not is_junction(entry):
+                    folders.append((path + "/", entry.path))
+                    continue
+                row = _row(path, entry, facts)
+            except OSError as error:
+                rows.append(_unreadable(path, error))
+                continue
+            if path != SEAL_NAME:
+                rows.append(row)
+                if row[1] == "file":
+                    files.append((row, (facts.st_dev, facts.st_ino, row[2], row[3]), entry.path))
+    return rows, files
+
+
+def _row(path: str, entry: os.DirEntry[str], facts: os.stat_result) -> list[Any]:
+    mode = facts.st_mode
+    if stat.S_ISREG(mode):
+        executable = bool(mode & 0o111) and os.name != "nt"
+        return [path, "file", facts.st_size, facts.st_mtime_ns, executable, "", ""]
+    if stat.S_ISLNK(mode) or stat.S_ISDIR(mode):
+        kind = "dir-link" if entry.is_dir() else "link"
+        return [path, kind, 0, facts.st_mtime_ns, False, "", os.readlink(entry.path)]
+    return [path, "other", 0, facts.st_mtime_ns, False, "", ""]
+
+
+def _unreadable(path: str, error: OSError) -> list[Any]:
+    return [path, "unreadable", 0, 0, False, "", error.strerror or "cannot be read"]
+
+
+def is_junction(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a Windows junction: a folder by its mode, a link by what it does."""
+    return os.name == "nt" and bool(getattr(entry, "is_junction", bool)())
+
+
+def _wanted(path: str, size: int) -> bool:
+    """Whether the bytes themselves are needed later: scripts, and what describes distributions and the prefix."""
+    if path.startswith(("bin/", "Scripts/")):
+        return size <= _SCRIPT_LIMIT and path.count("/") == 1
+    folder, _, name = path.rpartition("/")
+    if name in _TEXTS:
+        return folder.endswith((".dist-info", ".egg-info")) and size <= _TEXT_LIMIT
+    return name == "_virtualenv.pth" or path == "pyvenv.cfg"
+
+
+def _batches(todo: list[Listed], workers: int) -> list[list[Listed]]:
+    """Cuts the files, largest first, into runs of equal cost.
+
+    Large files are hashed without the interpreter's lock and small ones mostly with it, so threads that have the
+    one or the other kind disturb each other least.
+    """
+    todo.sort(key=lambda item: -item[0][2])
+    share = sum(item[0][2] + _OPEN_COST for item in todo) / max(1, workers)
+    batches: list[list[Listed]] = [[]]
+    cost = 0
+    for item in todo:
+        if cost >= share and len(batches) < workers:
+            batches.append([])
+            cost = 0
+        batches[-1].append(item)
+        cost += item[0][2] + _OPEN_COST
+    return batches
+
+
+def _share(batches: list[list[Listed]], known: dict[Key, str], data: dict[str, bytes]) -> None:
+    import threading
+
+    threads = [threading.Thread(target=_hash_all, args=(batch, known, data)) for batch in batches[1:]]
+    for thread in threads:
+        thread.start()
+    _hash_all(batches[0], known, data)
+    for thread in threads:
+        thread.join()
+
+
+def _hash_all(batch: list[Listed], known: dict[Key, str], data: dict[str, bytes]) -> None:
+    buffer = bytearray(_CHUNK)
+    for row, key, path in batch:
+        found = known.get(key, "")  # another name of the same file may have come first
+        try:
+            if _wanted(row[0], row[2]):
+                row[5] = _keep(path, row[0], data)
+            else:
+                row[5] = found or _sha256(path, row[2], buffer)
+        except OSError as error:
+            row[1], row[6] = "unreadable", error.strerror or "cannot be read"
+            continue
+        if key[1]:  # Windows' directory listings know no inodes
+            known[key] = row[5]
+
+
+def _keep(path: str, relative: str, data: dict[str, bytes]) -> str:
+    from hashlib import sha256
+
+    descriptor = os.open(path, _FLAGS)
+    with open(descriptor, "rb") as file:
+        data[relative] = file.read()
+    return sha256(data[relative]).hexdigest()
+
+
+def _sha256(path: str, size: int, buffer: bytearray) -> str:
+    from hashlib import sha256
+
+    descriptor = os.open(path, _FLAGS)
+    try:
+        # One byte more than was listed shows whether the file has grown; nearly always one read is all of it.
+        start = os.read(descriptor, min(size + 1, _CHUNK))
+        digest = sha256(start)
+        if len(start) != size:
+            with open(descriptor, "rb", buffering=0, closefd=False) as file:
+                view = memoryview(buffer)
+                for count in iter(lambda: file.readinto(view), 0):
+                    digest.update(view[:count])
+        return digest.hexdigest()
+    finally:
+        os.close(descriptor)
+
+
+def content(prefix: str) -> dict[str, Any]:
+    """What :func:`scan` finds, as JSON can carry it: bytes in base 64."""
+    from base64 import b64encode
+
+    rows, data = scan(prefix, os.cpu_count() or 1, {})
+    kept = {path: b64encode(text).decode() for path, text in data.items()}
+    return {"prefix": prefix, "roots": sorted({prefix, os.path.realpath(prefix)}), "entries": rows, "data": kept}
+
+
+# Import ------------------------------------------------------------------------------------------------------------
+
+
+def import_one(name: str) -> dict[str, Any]:
+    """Imports a module; anything that it raises is the answer, and not the end."""
+    import importlib
+    import time
+    import traceback
+
+    answer: dict[str, Any] = {"module": name, "ok": False, "version": "", "error": ""}
+    started = time.perf_counter()
+    try:
+        module = importlib.import_module(name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - SystemExit at import is as broken as any other error
+        answer["error"] = f"{type(error).__name__}: {error}"
+        traceback.print_exc()
+    else:
+        version = getattr(module, "__version__", "")
+        answer.update(ok=True, version=version if isinstance(version, str) else "")
+    answer["seconds"] = round(time.perf_counter() - started, 4)
+    return answer
+
+
+def _main(verb: str, *arguments: str) -> int:
+    # What a module prints goes to the error stream: standard output is for the answer alone.
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    if verb == "import":
+        here = os.path.dirname(os.path.abspath(globals().get("__file__", "")))
+        # A script's folder, or "" for one from standard input: neither is on the path of the project's own programs.
+        if sys.path and sys.path[0] in ("", here):
+            del sys.path[0]
+    verbs: dict[str, Any] = {"inventory": inventory, "content": content, "import": import_one}
+    answer = verbs[verb](*arguments)
+    with os.fdopen(answers, "w", encoding="ascii") as stream:
+        stream.write(json.dumps(_clean(answer) if verb != "content" else answer) + "\n")
+    return 0 if answer.get("ok", True) else 1
+
+
+def _clean(value: Any) -> Any:
+    """Text that UTF-8 can hold: half a surrogate pair, from an undecodable file name, is written out."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {key: _clean(item) for key, item in value.items()}
+    return [_clean(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+if __name__ == "__main__":
+    sys.exit(_main(*sys.argv[1:]))

@@ -1,0 +1,64 @@
+"""A fingerprint of a project's own sources: whether its wheel has to be built again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cache
+from typing import TYPE_CHECKING
+
+from ci_envs import command
+from ci_envs.errors import ToolMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+__all__ = ["fingerprint"]
+
+# Folders that hold no sources, where no git says so.
+_NO_SOURCES = frozenset({"__pycache__", "node_modules", "build", "dist", "htmlcov", "locks"})
+
+
+@cache
+def fingerprint(root: Path) -> str:
+    """Over path, size and modification time of every source file; taken once a run.
+
+    Which files these are, git says (tracked, and untracked but not ignored): what a test run leaves behind is
+    ignored by nearly every project. Without git it is every file outside of hidden folders and environments. A
+    touched file costs a needless build and nothing else.
+    """
+    total = hashlib.sha256()
+    for name in sorted(_listed_by_git(root) or _walked(root)):
+        try:
+            found = os.lstat(root / name)
+        except OSError:
+            continue
+        total.update(f"{name}\0{found.st_size}\0{found.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return total.hexdigest()[:32]
+
+
+def _listed_by_git(root: Path) -> list[str]:
+    words = ("git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    try:
+        outcome = command.run(command.Command(words, timeout=60))
+    except ToolMissing:
+        return []
+    return [name for name in outcome.stdout.split("\0") if name] if outcome else []
+
+
+def _walked(root: Path) -> Iterable[str]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if _may_hold_sources(folder, name))
+        yield from _relative(root, folder, names)
+
+
+def _may_hold_sources(folder: str, name: str) -> bool:
+    hidden = name.startswith(".") or name in _NO_SOURCES or name.endswith(".egg-info")
+    return not hidden and not os.path.exists(os.path.join(folder, name, "pyvenv.cfg"))  # noqa: PTH110, PTH118 - a walk
+
+
+def _relative(root: Path, folder: str, names: list[str]) -> Iterator[str]:
+    for name in names:
+        if not name.startswith(".") and not name.endswith((".pyc", ".log")):
+            yield os.path.relpath(os.path.join(folder, name), root)  # noqa: PTH118 - a walk

@@ -1,0 +1,186 @@
+"""What a pattern works with: one leg's project, configuration, folders and the ways to run a tool."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ci_envs import command, environ, indexes, trouble
+from ci_envs.errors import BrokenError
+from ci_envs.model.record import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ci_envs.command import Outcome
+    from ci_envs.layout import Layout
+    from ci_envs.model.config import Config, LockMode
+    from ci_envs.model.inventory import Interpreter
+    from ci_envs.model.leg import Leg
+    from ci_envs.model.lock import Requirement
+    from ci_envs.project import Project
+    from ci_envs.selection import Selection
+
+__all__ = ["LockPolicy", "Work"]
+
+#: The oldest instant that a zip file can hold (1980-01-01): wheels built here carry no time of today.
+#: https://reproducible-builds.org/docs/source-date-epoch/
+EPOCH = "315532800"
+
+#: Tries of a command that failed because of the network, after the tool's own retries; the waits between them double.
+NETWORK_TRIES = 3
+_FIRST_WAIT_SECONDS = 1.0
+
+#: One lock or build command may take this long; a resolver that backtracks for ever is ended.
+TOOL_TIMEOUT_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class LockPolicy:
+    """How a lock is made and trusted (see DESIGN: locked, auto, frozen, update)."""
+
+    mode: LockMode
+    #: An ISO 8601 instant: nothing that was uploaded later is taken. Empty: now.
+    as_of: str = ""
+    offline: bool = False
+
+
+@dataclass
+class Work:
+    """One leg's workbench. Not shared between legs."""
+
+    leg: Leg
+    project: Project
+    config: Config
+    layout: Layout
+    interpreter: Interpreter
+    selection: Selection
+    policy: LockPolicy
+    #: The caller's variables; what a tool gets of them is decided in ``environ``.
+    environ: Mapping[str, str]
+    #: The stage that is running: its log takes what commands say.
+    stage: str = "lock"
+    #: File descriptors that children hold (see Layout.alone).
+    hold: tuple[int, ...] = ()
+    findings: list[Finding] = field(default_factory=list)
+    #: What the pattern put into the environment beside the lock: pip, as ``python -m venv`` does. Normalised names.
+    seeds: frozenset[str] = frozenset()
+    #: What later runs need to know of this one; goes into the record.
+    extra: dict[str, str] = field(default_factory=dict)
+    #: Tools that were used, with their versions.
+    tools: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def prefix(self) -> Path:
+        """Where the environment is to be."""
+        return self.layout.prefix(self.leg.id)
+
+    @property
+    def installs_project(self) -> bool:
+        """Whether the project itself is installed: it is a package, and nobody said no."""
+        wanted = self.config.install_project
+        return wanted in ("wheel", "editable") or (wanted == "auto" and self.project.is_package)
+
+    @property
+    def log(self) -> Path:
+        """The log of the running stage."""
+        return self.layout.log(self.leg.id, self.stage)
+
+    @property
+    def temp(self) -> Path:
+        """A private TMPDIR, made on first use; what is left in it is a finding."""
+        folder = self.layout.temp(self.leg.id)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def project_key(self) -> str:
+        """A word for the project's folder, for locks that all its legs share."""
+        return hashlib.sha256(os.fsencode(self.project.root)).hexdigest()[:16]
+
+    @property
+    def direct(self) -> tuple[Requirement, ...]:
+        """The direct dependencies of what the leg installs."""
+        return self.selection.direct
+
+    @property
+    def tool_environment(self) -> dict[str, str]:
+        """What a locking or installing tool sees of the caller's variables."""
+        return {**self._ambient, "TMPDIR": str(self.temp)}
+
+    @cached_property
+    def pip_indexes(self) -> dict[str, str]:
+        """pip's extra indexes and links in uv's words, for a lock with hashes that uv installs in pip's place.
+
+        Whatever answers for a name must then have the very file that was locked, so every index may be asked.
+        """
+        return {**indexes.as_uv(self._index), "UV_INDEX_STRATEGY": "unsafe-best-match"}
+
+    @cached_property
+    def _ambient(self) -> dict[str, str]:
+        """uv is told of pip's index and certificates, and not of pip's extra indexes.
+
+        Nobody gave those to uv; a lock would name them, and another index is another's chance to answer for a name
+        (dependency confusion).
+        """
+        narrow = msgspec.structs.replace(self._index, extra_indexes=(), find_links=())
+        index = indexes.as_pip(self._index) | indexes.as_uv(narrow)
+        return environ.tool_environment(self.environ, index=index, source_date_epoch=EPOCH)
+
+    @cached_property
+    def _index(self) -> indexes.IndexSettings:
+        home = self.environ.get("HOME") or self.environ.get("USERPROFILE")
+        return indexes.index_settings(
+            self.environ, home=Path(home) if home else None, project=self.project.table("tool", "uv")
+        )
+
+    def find(self, code: str, severity: str, title: str, message: str, *, file: str = "", line: int = 0) -> None:
+        """Notes a finding."""
+        self.findings.append(
+            Finding(code=code, severity=severity, title=title, message=message, file=file, line=line)  # type: ignore[arg-type]  # a literal of three
+        )
+
+    def run(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        network: bool = True,
+    ) -> Outcome:
+        """Runs a tool over the project, logged, with its retries; ``env`` is added to the tool environment.
+
+        Raises :class:`BrokenError` where the network or the disk failed; any other failure is the caller's to read.
+        """
+        request = command.Command(
+            argv=tuple(str(word) for word in argv),
+            cwd=cwd or self.project.root,
+            env={**self.tool_environment, **(env or {})},
+            timeout=TOOL_TIMEOUT_SECONDS,
+            log=self.log,
+            hold=self.hold,
+        )
+        wait = _FIRST_WAIT_SECONDS
+        for attempt in range(1, NETWORK_TRIES + 1):
+            outcome = command.run(request)
+            reason = "" if outcome else trouble.world_failed(outcome)
+            if not reason:
+                return outcome
+            if not network or attempt == NETWORK_TRIES or not trouble.is_passing(outcome):
+                raise BrokenError(reason, hint=f"the log has all of it: {self.layout.shown(self.log)}")
+            time.sleep(wait + random.uniform(0, wait / 2))  # noqa: S311 - jitter, no secret
+            wait *= 2
+        raise AssertionError("the loop ends by return or raise")
+
+    def file_digest(self, relative: str) -> str:
+        """SHA-256 of a file of the project, in hexadecimal; empty where it is not there."""
+        path = self.project.path(relative)
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""

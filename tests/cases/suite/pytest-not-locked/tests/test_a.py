@@ -1,0 +1,2 @@
+import pytest
+from unittest import mock

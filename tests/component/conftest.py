@@ -1,0 +1,115 @@
+"""What tests of real tools share: the universe of small packages, an index over it, and variables to go with it.
+
+The universe is made once a session. What projects of the universe need from the world (pytest, pip-tools) is
+downloaded once from the index that whoever runs the tests has set up, and kept in pytest's cache folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import uv
+from tests.support.index import Index
+from tests.support.projects import fetch_wheels, make_pip, make_universe, private_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: The versions that run these tests: what the lock of this project names, so a kept download never goes stale.
+PYTEST = (
+    *(f"{name}=={version(name)}" for name in ("pytest", "pytest-xdist")),
+    # What pytest needs on other platforms and Pythons: uv locks for all of them at once.
+    *("colorama", "exceptiongroup", "tomli", "typing-extensions"),
+)
+
+#: What the venv pattern locks with.
+TOOLS = ("pip-tools",)
+
+
+@pytest.fixture(scope="session")
+def uv_bin() -> str:
+    """The uv of our own environment."""
+    return str(uv.find_uv_bin())
+
+
+@pytest.fixture(scope="session")
+def pip_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter that has pip."""
+    return make_pip(tmp_path_factory.mktemp("pip") / "env")
+
+
+@pytest.fixture(scope="session")
+def world_wheels(pytestconfig: pytest.Config, pip_python: Path) -> Callable[..., Path]:
+    """Downloads requirements from the real index into a folder that later sessions find again."""
+    cache: pytest.Cache | None = getattr(pytestconfig, "cache", None)  # "-p no:cacheprovider" leaves it out
+    root = cache.mkdir("wheels") if cache is not None else pip_python.parent
+
+    def fetch(*requirements: str) -> Path:
+        name = hashlib.sha256("\n".join(requirements).encode()).hexdigest()[:16]
+        return fetch_wheels(requirements, root / name, pip_python)
+
+    return fetch
+
+
+@pytest.fixture(scope="session")
+def wheels_of_pytest(world_wheels: Callable[..., Path]) -> Path:
+    """Wheels of pytest, pytest-xdist and what they depend on."""
+    return world_wheels(*PYTEST)
+
+
+@pytest.fixture(scope="session")
+def fruit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The universe alone: nothing is downloaded for it. Not to be changed; :func:`own_index` has a copy."""
+    return make_universe(tmp_path_factory.mktemp("fruit"))
+
+
+@pytest.fixture(scope="session")
+def universe(
+    tmp_path_factory: pytest.TempPathFactory, fruit: Path, wheels_of_pytest: Path, world_wheels: Callable[..., Path]
+) -> Path:
+    """The universe with pytest and pip-tools beside it."""
+    folder = tmp_path_factory.mktemp("universe")
+    for source in (fruit, wheels_of_pytest, world_wheels(*TOOLS)):
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def session_index(universe: Path) -> Iterator[Index]:
+    """One index for the whole session, for fixtures of a wider scope than one test."""
+    with Index(universe) as running:
+        yield running
+
+
+@pytest.fixture
+def index(session_index: Index) -> Iterator[Index]:
+    """The session's index; faults, yanks and the log of requests last one test."""
+    session_index.heal()
+    yield session_index
+    session_index.heal()
+
+
+@pytest.fixture
+def own_index(fruit: Path, tmp_path: Path) -> Iterator[Index]:
+    """An index over a copy of the universe alone, whose files and port are this test's to change."""
+    with Index(Path(shutil.copytree(fruit, tmp_path / "packages"))) as running:
+        yield running
+
+
+@pytest.fixture
+def tool_env(index: Index, tmp_path: Path) -> dict[str, str]:
+    """Variables under which tools know the session's index only, with caches of the test's own."""
+    return private_environment(index.url, tmp_path / "home", tmp_path / "cache")
+
+
+@pytest.fixture
+def warm_env(tool_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The same, with one cache for the session: quick, but a fault may hide behind what is cached."""
+    cache = tmp_path_factory.getbasetemp() / "warm-cache"
+    cache.mkdir(exist_ok=True)
+    return {**tool_env, "CI_ENVS_CACHE_DIR": str(cache)}

@@ -1,0 +1,240 @@
+"""``action.yml`` as a job runs it: real bash, real pip, real environment files, over a small project."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.action_runner import run_action
+
+from ci_envs.command import Command, run
+from ci_envs.record_files import read_record
+
+if TYPE_CHECKING:
+    from tests.support.action_runner import ActionRun
+
+pytestmark = [
+    pytest.mark.component,
+    pytest.mark.timeout(400),
+    pytest.mark.skipif(sys.platform == "win32", reason="the tests make POSIX links and look at bin folders"),
+]
+
+ROOT = Path(__file__).parents[2]
+ACTION = ROOT / "action.yml"
+
+PYPROJECT = """\
+[project]
+name = "tiny"
+version = "1.0"
+requires-python = ">=3.9"
+dependencies = []
+
+[tool.uv]
+package = false
+"""
+
+TEST = """\
+import unittest
+
+class Tiny(unittest.TestCase):
+    def test_adds(self) -> None:
+        self.assertEqual(1 + 1, {sum})
+"""
+
+# What would happen if an input reached a shell, an expression, a command file or the program's flags.
+HOSTILE = (
+    "$(touch pwned)",
+    "`touch pwned`",
+    "; touch pwned #",
+    "'; touch pwned; '",
+    '"; touch pwned; "',
+    "a\ntouch pwned",
+    "${{ github.token }}",
+    "--help",
+    "-rf",
+    "x<<EOF\npwned=1\nEOF",
+    "::set-output name=record::pwned",
+    "../../pwned",
+)
+
+
+@pytest.fixture(scope="module")
+def private_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The first step once for all tests: the private environment, made from the hash lock."""
+    folder = tmp_path_factory.mktemp("runner temp")
+    result = run_action(ACTION, {}, job_at(folder), only={"tool"})
+    assert result.ok, result.log
+    assert (result.path, result.env) == ([], {})
+    return result.steps["tool"]["python"]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> dict[str, str]:
+    """A job whose repository is a project without any dependency, so that no index is asked."""
+    job = job_at(tmp_path)
+    repo = Path(job["GITHUB_WORKSPACE"])
+    (repo / "pyproject.toml").write_text(PYPROJECT)
+    (repo / "tests").mkdir()
+    (repo / "tests" / "test_tiny.py").write_text(TEST.format(sum=2))
+    return job
+
+
+def job_at(folder: Path) -> dict[str, str]:
+    (folder / "repo").mkdir()
+    (folder / "temp").mkdir()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CI_ENVS_", "INPUT_", "UV_"))}
+    return {
+        **kept,
+        "CI": "true",
+        "CI_ENVS_CACHE_DIR": str(folder / "cache"),
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_EVENT_NAME": "push",
+        "GITHUB_REF": "refs/heads/main",
+        "GITHUB_WORKSPACE": str(folder / "repo"),
+        "RUNNER_ARCH": "X64",
+        "RUNNER_ENVIRONMENT": "github-hosted",
+        "RUNNER_OS": "Linux",
+        "RUNNER_TEMP": str(folder / "temp"),
+        "RUNNER_TOOL_CACHE": str(folder / "tools"),
+    }
+
+
+def act(job: dict[str, str], private_python: str, **inputs: str) -> ActionRun:
+    """The action with its private environment made before, for this interpreter's own version of Python."""
+    usual = {"pattern": "uv", "python-version": f"3.{sys.version_info.minor}", "lock-mode": "auto"}
+    usual |= {"test-command": "python -m unittest discover -s tests"}
+    named = {name.replace("_", "-"): value for name, value in inputs.items()}
+    return run_action(ACTION, {**usual, **named}, job, given={"tool": {"python": private_python}})
+
+
+def test_the_private_environment_holds_the_lock_and_our_sources(private_python: str) -> None:
+    asked = "import ci_envs, importlib.metadata as m, sys; print(ci_envs.__file__); print(m.version('click')); print(sys.prefix)"
+    outcome = run(Command(argv=(private_python, "-I", "-c", asked)))
+
+    source, click, prefix = outcome.stdout.splitlines()
+    assert source == str(ROOT / "src" / "ci_envs" / "__init__.py")
+    assert f"click=={click} " in (ROOT / "requirements" / "ci-envs.txt").read_text(encoding="utf-8")
+    assert prefix.endswith("ci-envs-tool")
+
+
+def test_a_runner_without_a_recent_python_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    for name in ("bash", "dirname", "env"):
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name) or pytest.fail(f"no {name} here"))
+    (tmp_path / "bin" / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "bin" / "python3").chmod(0o755)
+    job = {**job_at(tmp_path), "PATH": str(tmp_path / "bin")}
+
+    result = run_action(ACTION, {}, job, only={"tool"})
+
+    assert not result.ok
+    assert "::error title=ci-envs::no Python 3.11 or newer" in result.log
+
+
+def test_a_good_project_gives_every_output(job: dict[str, str], private_python: str) -> None:
+    result = act(job, private_python)
+
+    assert result.ok, result.log
+    repo = Path(job["GITHUB_WORKSPACE"])
+    found = read_record(repo / result.outputs["record"])
+    assert found.status == "passed", found.reason
+    assert found.tests is not None
+    assert result.outputs["python-version"].startswith(f"3.{sys.version_info.minor}.")
+    assert result.outputs["lock-file"] == "uv.lock"
+    assert result.outputs["lock-digest"].startswith("sha256:")
+    assert result.outputs["environment-digest"].startswith("sha256:")
+    assert result.outputs["pattern"] == "uv"
+    assert result.outputs["cache-hit"] == "false"
+    inside = run(Command(argv=(result.outputs["python-path"], "-I", "-c", "import sys; print(sys.prefix)")))
+    assert inside.stdout.strip() == result.outputs["environment-path"]
+    assert "## Environments: passed" in result.summary
+    # A good guest: nothing of the caller's was changed.
+    assert (result.path, result.env) == ([], {})
+
+
+def test_the_package_cache_is_restored_and_saved_under_one_key(job: dict[str, str], private_python: str) -> None:
+    result = act(job, private_python)
+    tagged = act({**job, "GITHUB_REF": "refs/tags/v1"}, private_python)
+
+    wanted = {"path": job["CI_ENVS_CACHE_DIR"], "key": result.outputs["cache-key"]}
+    assert result.used == {"Restore the package cache": wanted, "Save the package cache": wanted}
+    assert result.outputs["cache-key"].startswith("ci-envs-")
+    assert (tagged.used, tagged.outputs["cache-key"]) == ({}, "")
+
+
+def test_an_activated_environment_is_first_on_the_path(job: dict[str, str], private_python: str) -> None:
+    result = act(job, private_python, activate_environment="true", test="false")
+
+    assert result.ok, result.log
+    assert result.path == [str(Path(result.outputs["python-path"]).parent)]
+    assert result.env == {"VIRTUAL_ENV": result.outputs["environment-path"]}
+
+
+def test_a_failing_test_leaves_annotations_a_summary_and_the_record(job: dict[str, str], private_python: str) -> None:
+    repo = Path(job["GITHUB_WORKSPACE"])
+    (repo / "tests" / "test_tiny.py").write_text(TEST.format(sum=3))
+
+    result = act(job, private_python)
+
+    assert not result.ok
+    assert "::error title=leg%3A uv-" in result.log
+    assert "::group::uv-" in result.log
+    assert "2 != 3" in result.log
+    assert "To see it on your machine" in result.summary
+    assert read_record(repo / result.outputs["record"]).reproduce in result.summary
+    assert read_record(repo / result.outputs["record"]).status == "failed"
+
+
+def test_stages_that_were_not_asked_for_are_not_run(job: dict[str, str], private_python: str) -> None:
+    result = act(job, private_python, check="false", test="false")
+
+    record = json.loads((Path(job["GITHUB_WORKSPACE"]) / result.outputs["record"]).read_text(encoding="utf-8"))
+    assert {stage["name"] for stage in record["stages"]} == {"detect", "lock", "build"}
+
+
+def test_a_wrong_input_is_said_before_anything_is_done(job: dict[str, str], private_python: str) -> None:
+    result = act(job, private_python, lock_mode="lock")
+
+    assert not result.ok
+    assert "::error title=ci-envs%3A UsageError::input 'lock-mode' is 'lock'" in result.log
+    assert "it takes one of: locked, auto, frozen, update" in result.log
+    assert sorted(path.name for path in Path(job["GITHUB_WORKSPACE"]).iterdir()) == ["pyproject.toml", "tests"]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_no_input_reaches_a_shell_or_a_command_file(job: dict[str, str], private_python: str, value: str) -> None:
+    names = (
+        "pattern",
+        "python_version",
+        "working_directory",
+        "lock_mode",
+        "groups",
+        "expect_gpu",
+        "enable_cache",
+        "cache_suffix",
+    )
+
+    for name in (*names, "test_command"):
+        result = act(job, private_python, **{name: value})
+
+        assert (result.path, result.env) == ([], {}), name
+        assert "pwned" not in result.outputs.get("record", ""), name
+        assert set(result.steps.get("run", {})) <= set(result.outputs), name
+        if name != "test_command":  # a command that is no program fails as a test; the rest is refused
+            assert not result.ok, name
+    folder = Path(job["GITHUB_WORKSPACE"])
+    assert not [path for path in folder.parent.rglob("*pwned*")]
+
+
+def test_nothing_is_left_in_the_repository_but_the_lock_and_our_folder(
+    job: dict[str, str], private_python: str
+) -> None:
+    act(job, private_python)
+
+    left = {path.name for path in Path(job["GITHUB_WORKSPACE"]).iterdir()}
+    assert left == {"pyproject.toml", "tests", "uv.lock", ".ci-envs"}
