@@ -201,7 +201,7 @@ def fetch_reference(
     """
     request = _Request(run=run, python=python, folder=folder, uv=uv, options=tuple(options))
     wanted = [pin for pin in pins if _is_hashed(pin)]
-    if request.fetch(wanted, ledger, "all"):
+    if not wanted or request.fetch(wanted, ledger, "all"):
         return tuple(pin for pin in pins if pin not in wanted)
     # One that cannot be had must not hide the others.
     lost = {pin.name for number, pin in enumerate(wanted) if not request.fetch([pin], ledger, str(number))}
@@ -219,20 +219,18 @@ class _Request:
     def fetch(self, pins: Sequence[Pin], ledger: Ledger, name: str) -> bool:
         prefix, requirements = self.folder / f"reference-{name}", self.folder / f"reference-{name}.txt"
         requirements.write_text("".join(map(_requirement, pins)), encoding="utf-8")
-        outcome = self.run(
-            (
-                *(self.uv, "pip", "install", "--no-cache", "--no-deps", "--require-hashes", "--only-binary", ":all:"),
-                *("--python", str(self.python), "--prefix", str(prefix), *self.options, "-r", str(requirements)),
-            )
+        command = (
+            *(self.uv, "pip", "install", "--no-cache", "--no-deps", "--require-hashes", "--only-binary", ":all:"),
+            *("--python", str(self.python), "--prefix", str(prefix), *self.options, "-r", str(requirements)),
         )
-        if not outcome:
+        if not self.run(command):
             return False
-        content = read_content(prefix) if pins else None
-        installed = {each.name: each for each in content.installed} if content else {}
+        content = read_content(prefix)
+        installed = {each.name: each for each in content.installed}
         for pin in pins:
-            if content is None or pin.name not in installed:
+            found = installed.get(pin.name)
+            if found is None:
                 return False
-            found = installed[pin.name]
             ledger.learn(_key(content, found, pin), pin, record_digest(content, found))
         return True
 

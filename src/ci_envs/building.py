@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ci_envs.patterns import Pattern
     from ci_envs.work import Work
 
-__all__ = ["Built", "build", "build_inputs", "built_environment"]
+__all__ = ["Built", "build", "build_inputs", "built_environment", "read_digest"]
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -244,6 +244,15 @@ def _sealed(order: Order, work: Work, content: Content, inputs: dict[str, str], 
     )
     seal.write_seal(work.prefix, content, written)
     return facts
+
+
+def read_digest(prefix: Path) -> digest.Digest:
+    """The digest of a sealed environment, taken of its bytes now."""
+    found = seal.read_seal(prefix)
+    facts = _facts(found) if found else None
+    if facts is None:
+        raise BuildError(f"there is no whole environment at {prefix}")
+    return _digest(read_content(prefix), facts.seeds, facts.own)
 
 
 def _facts(found: seal.Seal) -> Facts | None:

@@ -100,10 +100,14 @@ def read_inputs(environ: Mapping[str, str] = os.environ) -> Inputs:
         python_version=_word(values, "python_version", r"(pypy)?\d+\.\d+t?", "", "for example 3.12, 3.13t or pypy3.10"),
         working_directory=values.get("working_directory", "."),
         lock_mode=_choice(values, "lock_mode", ("locked", "auto", "frozen", "update"), ""),
-        groups=tuple(re.findall(r"[^\s,]+", values.get("groups", ""))),
+        groups=_groups(values.get("groups", "")),
         enable_cache=_choice(values, "enable_cache", ("auto", *_BOOLEANS), "auto"),
         cache_suffix=_word(
-            values, "cache_suffix", r"[\w.-]{1,64}", "", "letters, digits, '.', '_' and '-', at most 64"
+            values,
+            "cache_suffix",
+            r"\w[\w.-]{0,63}",
+            "",
+            "a letter or digit, then letters, digits, '.', '_' and '-', at most 64",
         ),
         activate_environment=_choice(values, "activate_environment", _BOOLEANS, "false") == "true",
         check=_choice(values, "check", _BOOLEANS, "true") == "true",
@@ -111,6 +115,14 @@ def read_inputs(environ: Mapping[str, str] = os.environ) -> Inputs:
         test_command=values.get("test_command", ""),
         expect_gpu=_choice(values, "expect_gpu", ("auto", *_BOOLEANS), ""),
     )
+
+
+def _groups(text: str) -> tuple[str, ...]:
+    """Names as PEP 735 and PEP 685 have them."""
+    names = tuple(re.findall(r"[^\s,]+", text))
+    for name in names:
+        _word({"groups": name}, "groups", r"[a-zA-Z0-9][\w.-]*", "", "names of dependency groups or extras")
+    return names
 
 
 _LINES = {

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["IndexSettings", "as_pip", "as_uv", "index_settings", "pip_config_files", "read_settings", "uv_sets"]
 
+# Where a Unix keeps the settings of all its users.
+_ETC = Path("/etc")
+
 _NAME = "pip.ini" if sys.platform == "win32" else "pip.conf"
 
 
@@ -235,8 +238,8 @@ def _global_files(environ: Mapping[str, str]) -> list[Path]:
         return [Path(environ.get("PROGRAMDATA", r"C:\ProgramData")) / "pip" / _NAME]
     if sys.platform == "darwin":
         return [Path("/Library/Application Support/pip") / _NAME]
-    folders = [folder for folder in environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(os.pathsep) if folder]
-    return [*(Path(folder) / "pip" / _NAME for folder in folders), Path("/etc") / _NAME]
+    folders = [folder for folder in environ.get("XDG_CONFIG_DIRS", str(_ETC / "xdg")).split(os.pathsep) if folder]
+    return [*(Path(folder) / "pip" / _NAME for folder in folders), _ETC / _NAME]
 
 
 def _user_files(environ: Mapping[str, str], home: Path) -> list[Path]:
@@ -256,8 +259,8 @@ def _uv_config_files(environ: Mapping[str, str], home: Path) -> list[Path]:
     if sys.platform == "win32":
         roots = [environ.get("APPDATA", home / "AppData/Roaming"), environ.get("PROGRAMDATA", r"C:\ProgramData")]
     else:
-        system = [folder for folder in environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(os.pathsep) if folder]
-        roots = [environ.get("XDG_CONFIG_HOME") or home / ".config", *system, "/etc"]
+        system = [folder for folder in environ.get("XDG_CONFIG_DIRS", str(_ETC / "xdg")).split(os.pathsep) if folder]
+        roots = [environ.get("XDG_CONFIG_HOME") or home / ".config", *system, _ETC]
     return [Path(root) / "uv" / "uv.toml" for root in roots]
 
 

@@ -19,13 +19,11 @@ from ci_envs.errors import BrokenError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Layout", "remove_tree", "write_atomically"]
+__all__ = ["Layout", "held", "remove_tree", "write_atomically"]
 
-#: How long a leg that another run is working on is waited for.
-LEG_WAIT_SECONDS = 1800.0
-
-#: How long the children of a killed run are waited for.
-ORPHAN_WAIT_SECONDS = 120.0
+#: How long another run's lock is waited for.
+WAIT_SECONDS = 1800.0
+_POLL_SECONDS = 0.02
 
 # https://bford.info/cachedir/: backup programs leave such a folder out.
 _CACHEDIR_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# This folder was made by ci-envs.\n"
@@ -94,54 +92,51 @@ class Layout:
 
         Yields the file descriptors that child processes should hold: the lock is free once all of them are closed.
         """
-        from filelock import FileLock, Timeout
-
         folder = self.state / "locks"
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with (
-                FileLock(folder / f"{name}.lock", timeout=LEG_WAIT_SECONDS),
-                _writers(folder / f"{name}.writers") as held,
-            ):
-                yield held
-        except Timeout as error:
-            raise BrokenError(
-                f"another run has been working on {name} for {LEG_WAIT_SECONDS / 60:.0f} minutes",
-                hint="wait for it to end, or end it",
-            ) from error
+        with held(folder / f"{name}.lock", f"another run is at work on {name}") as descriptors:
+            yield descriptors
 
 
 @contextlib.contextmanager
-def _writers(path: Path) -> Iterator[tuple[int, ...]]:
-    """A second lock that children inherit (flock(2): it belongs to the open file, not to the process).
+def held(path: Path, who: str, wait: float = WAIT_SECONDS) -> Iterator[tuple[int, ...]]:
+    """Holds a lock file against other threads and processes; :class:`BrokenError` says ``who`` after ``wait`` seconds.
 
-    A run that is killed outright cannot end its children; the next run waits here until they are gone.
+    On POSIX it is flock(2), which belongs to the open file and not to the process: a child that was given the
+    descriptor goes on holding the lock when its parent is killed outright, for as long as it writes.
     """
     if sys.platform == "win32":
-        yield ()
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(path, timeout=wait):
+                yield ()
+        except Timeout as error:
+            raise _waited(path, who, wait) from error
         return
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        _take(descriptor, path)
+        _take(descriptor, path, who, wait)
         yield (descriptor,)
     finally:
         os.close(descriptor)
 
 
-def _take(descriptor: int, path: Path) -> None:
+def _take(descriptor: int, path: Path, who: str, wait: float) -> None:
     import fcntl
 
-    deadline = time.monotonic() + ORPHAN_WAIT_SECONDS
+    deadline = time.monotonic() + wait
     while True:
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if time.monotonic() > deadline:
-                raise BrokenError(
-                    f"a process that an earlier run left behind is still at work on {path.stem}",
-                    hint=f"`fuser {path}` names it",
-                ) from error
-        time.sleep(0.05)
+                raise _waited(path, who, wait) from error
+        time.sleep(_POLL_SECONDS)
+
+
+def _waited(path: Path, who: str, wait: float) -> BrokenError:
+    return BrokenError(f"{who}; waited {wait / 60:.0f} minutes", hint=f"end it: `fuser {path}` names it")
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci_envs.detect import KNOWN_PATTERNS, RECOGNISED, detect, python_wanted, refuse_problems
+from ci_envs.detect import BUILT_PATTERNS, KNOWN_PATTERNS, RECOGNISED, detect, python_wanted, refuse_problems
 from ci_envs.documents import load_yaml
 from ci_envs.errors import NothingToDo, UsageError
 from ci_envs.matrix_reader import project_values, read_matrix
@@ -43,7 +43,7 @@ def load_matrix(root: Project, path: Path | None = None) -> Matrix:
     text = root.text(DEFAULT_MATRIX)
     if text is not None:
         return _read(root, text, DEFAULT_MATRIX)
-    return matrix_from(detect(root, buildable=_buildable()), root)
+    return matrix_from(detect(root, buildable=BUILT_PATTERNS), root)
 
 
 def matrix_from(detection: Detection, project: Project) -> Matrix:
@@ -71,7 +71,7 @@ def ad_hoc_matrix(
     for pattern in patterns:
         if pattern not in KNOWN_PATTERNS:
             raise UsageError(f"there is no pattern {pattern!r}{nearest(pattern, KNOWN_PATTERNS)}")
-    found = None if patterns and pythons else matrix_from(detect(root, buildable=_buildable()), root)
+    found = None if patterns and pythons else matrix_from(detect(root, buildable=BUILT_PATTERNS), root)
     axes: dict[str, tuple[Value, ...]] = {
         "pattern": patterns or (found.axes["pattern"][:1] if found else ()),
         "python": pythons or (found.axes["python"] if found else ()),
@@ -151,12 +151,6 @@ def _refuse_projects_outside(root: Project, document: Document) -> None:
             )
         if not there:
             raise document.error(f"there is no folder {name!r}", *where, hint=f"it is looked for in {root.root}")
-
-
-def _buildable() -> list[str]:
-    from ci_envs.patterns.registry import ALL_PATTERNS
-
-    return [name for name, pattern in ALL_PATTERNS.items() if pattern.built]
 
 
 def _configured_pattern(project: Project) -> str:

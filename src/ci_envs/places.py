@@ -89,8 +89,8 @@ def candidates(wanted: Wanted | None, environ: Mapping[str, str], home: Path) ->
         if real in seen or (wanted and not wanted.may_be(os.path.basename(real))):  # noqa: PTH119 - text
             continue
         if os.access(real, os.X_OK) and os.path.isfile(real):  # noqa: PTH113 - text
-            seen.add(real)
             if not is_in_environment(candidate.path):
+                seen.add(real)  # not before: an environment's link to its base must not hide the base
                 yield candidate
 
 

@@ -34,7 +34,11 @@ class Project:
         """The absolute path of a file in the project; :class:`UsageError` where it would lie outside."""
         pure = PurePosixPath(relative)
         joined = self.root.joinpath(*pure.parts)
-        if pure.is_absolute() or not joined.resolve().is_relative_to(self.root):
+        try:
+            inside = not pure.is_absolute() and joined.resolve().is_relative_to(self.root)
+        except (RuntimeError, ValueError) as error:  # a loop of links, before Python 3.13; a NUL
+            raise UsageError(f"{relative!r} leads nowhere: {error}", file=relative) from error
+        if not inside:
             raise UsageError(
                 f"{relative!r} lies outside the project",
                 file=relative,

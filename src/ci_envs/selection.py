@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+from packaging.utils import canonicalize_name
 
 from ci_envs import intents, suite
 from ci_envs.errors import UsageError
@@ -129,7 +130,7 @@ def _find(name: str, project: Project) -> tuple[str, str, Evidence]:
     """A group that was asked for by name: a dependency group, an extra, or a requirement file of that name."""
     for kind, listings in (("group", intents.groups_of(project)), ("extra", intents.extras_of(project))):
         for listing in listings:
-            if listing.name == name:
+            if canonicalize_name(listing.name) == canonicalize_name(name):
                 return kind, listing.name, listing.evidence
     for stem in _GROUP_FILES:
         for ending in (".in", ".txt"):

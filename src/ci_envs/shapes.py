@@ -112,8 +112,8 @@ def _mismatch(document: Document, shape: Any, said: str, advice: Callable[[Path,
     if what.endswith("of length >= 1"):
         return document.error(f"{name} is empty", *path, hint=hint or "name a value, or leave the key out")
     limit = _LIMIT.fullmatch(what)
-    wanted = f"must be {_NAMES.get(limit['kind'], limit['kind'])}{limit['rest']}" if limit else f": {what}"
-    return document.error(f"{name} {wanted}", *path, hint=hint)
+    wanted = f" must be {_NAMES.get(limit['kind'], limit['kind'])}{limit['rest']}" if limit else f": {what}"
+    return document.error(f"{name}{wanted}", *path, hint=hint)
 
 
 def _wrong_kind(document: Document, name: str, path: Path, got: re.Match[str]) -> str:

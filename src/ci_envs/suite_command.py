@@ -1,8 +1,9 @@
 """How a project's tests are run, found in its files.
 
 The first of these: tox's command, where it is one plain line of pytest or unittest that the environment can run;
-pytest, where the environment has it and there is something for it to run; unittest's discovery, where the tests are
-test cases of its kind and one discovery finds all of them. A part of the tests is never taken for the whole.
+pytest, where the environment has it and there is something for it to run; unittest's discovery, where there are test
+cases of its kind, none of the tests needs pytest, and one discovery finds them all. A part of the tests is never taken
+for the whole.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ _PLUGIN_OPTIONS = {
 }
 
 _FOLDERS = ("", "tests", "test", "tests/*", "test/*", "*/tests", "src/*/tests", "*/tests/*", "src/*/tests/*")
-_TEST_CASE = re.compile(r"\b(?:IsolatedAsyncio)?TestCase\b")
+
+# Test cases by the name of their base, which people keep for bases of their own: django.test.TestCase, StoreTestCase.
+_TEST_CASE = re.compile(r"^[ \t]*class\s+\w+\s*\([^)]{0,500}TestCase\b", re.MULTILINE)
+_PYTEST = re.compile(r"^[ \t]*(?:import|from)\s+pytest\b", re.MULTILINE)
 
 #: Past this many files nothing new is learned about which runner they are for.
 _MAX_TEST_FILES = 2000
@@ -142,8 +146,11 @@ def _test_files(project: Project) -> Iterator[str]:
 
 
 def _unittest(project: Project) -> TestCommand | None:
-    files = [file for file in islice(_test_files(project), _MAX_TEST_FILES) if _has_test_case(project, file)]
-    where = _discovery(project, files) if files else None
+    texts = {file: _source(project, file) for file in islice(_test_files(project), _MAX_TEST_FILES)}
+    files = [file for file, text in texts.items() if _TEST_CASE.search(text)]
+    if not files or any(map(_PYTEST.search, texts.values())):
+        return None
+    where = _discovery(project, files)
     if where is None:
         return None
     argv = ("python", "-m", "unittest", "discover", *where)
@@ -151,11 +158,11 @@ def _unittest(project: Project) -> TestCommand | None:
     return TestCommand(argv=argv, runner="unittest", evidence=(Evidence(file=files[0]),), why=why)
 
 
-def _has_test_case(project: Project, file: str) -> bool:
+def _source(project: Project, file: str) -> str:
     try:
-        return _TEST_CASE.search(project.text(file) or "") is not None
+        return project.text(file) or ""
     except UsageError:  # Python source may have another encoding; the runner will read it
-        return False
+        return ""
 
 
 def _discovery(project: Project, files: Sequence[str]) -> tuple[str, ...] | None:

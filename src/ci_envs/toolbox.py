@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ci_envs import cache
 from ci_envs.errors import BrokenError
-from ci_envs.layout import remove_tree, write_atomically
+from ci_envs.layout import held, remove_tree, write_atomically
 from ci_envs.patterns.installing import environment_python, uv
 from ci_envs.resources import resource
 from ci_envs.trouble import reason
@@ -28,8 +28,6 @@ _WHOLE = ".whole"
 
 def pip_tools(work: Work) -> Path:
     """The interpreter of a pip-tools environment for the leg's Python; made on first use."""
-    from filelock import FileLock
-
     lock_file = resource("tools/pip-tools.txt")
     text = lock_file.read_bytes()
     work.tools["pip-tools"] = next(
@@ -39,7 +37,7 @@ def pip_tools(work: Work) -> Path:
     key = hashlib.sha256(text + f"{interpreter.executable}\0{interpreter.version}".encode()).hexdigest()[:16]
     prefix = cache.cache_root(work.environ) / "tools" / f"pip-tools-{interpreter.series}-{key}"
     prefix.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{prefix}.lock"):
+    with held(prefix.with_name(f"{prefix.name}.lock"), "another run is installing pip-tools"):
         if not (prefix / _WHOLE).is_file():
             _make(work, prefix, lock_file)
     return environment_python(prefix)

@@ -177,7 +177,7 @@ def test_what_was_said_before_the_time_limit_is_kept(tmp_path: Path, short_grace
 def test_a_daemon_left_behind_with_the_streams_open_does_not_hold_us(session: bool) -> None:
     source = (
         "import subprocess, sys\n"
-        f"child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(20)'], start_new_session={session})\n"
+        f"child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(9)'], start_new_session={session})\n"
         "print(child.pid)\n"
     )
     begun = time.monotonic()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def run_action(
     known = {**defaults, **inputs}
     result = ActionRun(steps=dict(given or {}))
     job = {**environ, "GITHUB_ACTION_PATH": str(action.parent)}
-    for number, step in enumerate(document["runs"]["steps"]):
+    for step in document["runs"]["steps"]:
         if only is not None and step.get("id") not in only:
             continue
         if step.get("id") in (given or {}) or not result.ok or not _condition(step.get("if"), known, result):
@@ -65,18 +66,15 @@ def run_action(
         if "uses" in step:
             result.used[step["name"]] = {name: _text(value, known, result) for name, value in step["with"].items()}
         else:
-            _run_step(step, number, known, job, result)
+            _run_step(step, known, job, result)
     result.outputs = {name: _text(spec["value"], known, result) for name, spec in document["outputs"].items()}
     return result
 
 
-def _run_step(
-    step: dict[str, Any], number: int, inputs: dict[str, str], job: dict[str, str], result: ActionRun
-) -> None:
+def _run_step(step: dict[str, Any], inputs: dict[str, str], job: dict[str, str], result: ActionRun) -> None:
     assert step["shell"] == "bash"
     assert "${{" not in step["run"], "the runner would paste an expression into the script"
-    folder = Path(job["RUNNER_TEMP"]) / f"_step_{number}"
-    folder.mkdir(parents=True)
+    folder = Path(tempfile.mkdtemp(prefix="step_", dir=job["RUNNER_TEMP"]))
     files = {
         name: folder / name.lower() for name in ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STEP_SUMMARY")
     }

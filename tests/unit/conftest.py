@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 # Every way of the standard library to start a process; those that this platform lacks are left out.
 _STARTERS = ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "startfile", "_spawnvef", "spawnv", "spawnve")
@@ -63,7 +64,9 @@ def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
     for name in list(os.environ):
         if name.startswith(_BENDING) or name in _BENDING_NAMES:
             monkeypatch.delenv(name)
-    home = tmp_path_factory.mktemp("home")
+    # Not mktemp, which looks through all folders that the session has made so far.
+    home = Path(tempfile.mkdtemp(prefix="home-", dir=tmp_path_factory.getbasetemp()))
+    monkeypatch.setattr("ci_envs.indexes._ETC", home / "etc")
     for name, folder in {
         "HOME": "",
         "USERPROFILE": "",

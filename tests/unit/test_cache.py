@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from ci_envs import cache
 from ci_envs.cache import Remembered, cache_root, usable_folder, uv_cache
 from ci_envs.errors import BrokenError
 
@@ -152,7 +151,7 @@ def test_a_write_that_fails_leaves_nothing_behind(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache.Path, "replace", full)
+    monkeypatch.setattr(Path, "replace", full)
 
     memory(tmp_path).put(program, "me")
 

@@ -74,9 +74,9 @@ def test_a_file_that_is_no_ini_file_is_named() -> None:
 
 
 @posix_only
-@pytest.mark.parametrize("system", ["linux"])
-def test_the_files_are_read_in_pips_order(tmp_path: Path, system: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ci_envs.indexes.sys.platform", system)
+def test_the_files_are_read_in_pips_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ci_envs.indexes.sys.platform", "linux")
+    monkeypatch.setattr("ci_envs.indexes._ETC", Path("/etc"))
     environ = {"XDG_CONFIG_DIRS": "/one:/two", "VIRTUAL_ENV": "/venv"}
 
     files = [str(path) for path in pip_config_files(environ, tmp_path)]

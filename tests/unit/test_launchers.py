@@ -18,7 +18,9 @@ LINES = {
     "uv, through sh": f"#!/bin/sh\n'''exec' '{BIN}/python' \"$0\" \"$@\"\n' '''\n",
     "distlib, through sh": f"#!/bin/sh\n'''exec' \"{BIN}/python\" \"$0\" \"$@\"\n' '''\n",
     "distlib, long": "#!/bin/sh\n'''exec' /resolved/bin/python3 \"$0\" \"$@\"\n' '''\n",
-    "uv, relocatable": "#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/'python' \"$0\" \"$@\"\n' '''\n",
+    "uv, relocatable": "#!/bin/sh\n'''exec' "
+    '"$(dirname -- "$(realpath -- "$0")")"/'
+    "'python' \"$0\" \"$@\"\n' '''\n",
 }
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ci_envs.documents import load_yaml
 from ci_envs.errors import CiEnvsError, NothingToDo, UsageError
 from ci_envs.matrix_reader import read_matrix
-from ci_envs.model.matrix import Entry, Matrix, Value
+from ci_envs.model.matrix import AXES, SETTINGS, Entry, Matrix, Value
 from ci_envs.model.plan import Cell, Expansion, Plan, PlannedLeg, Platforms
 from ci_envs.plan import MAX_OUTPUT_BYTES, Planner, expand, github_matrices, json_chunks, layers, select, shards
 
@@ -123,10 +123,8 @@ SCALARS = (
     | st.floats()
     | st.sampled_from(["uv", "venv", "3.12", "3.1", "linux", "."])
 )
-WORDS = st.sampled_from(
-    "axes include exclude defaults variables pattern python os groups project a reason check test timeout runs-on "
-    "timeout-minutes name".split()
-)
+SECTIONS = ["name", "axes", "variables", "include", "exclude", "defaults"]
+WORDS = st.sampled_from([*SECTIONS, *AXES, *SETTINGS, "reason", "runs-on", "timeout-minutes", "timeout", "a"])
 DATA = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4), max_leaves=15
 )

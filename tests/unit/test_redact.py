@@ -11,19 +11,25 @@ from ci_envs.redact import MASK, Redactor, without_credentials
         ("https://user:canary@index.example/simple", "https://***@index.example/simple"),
         ("https://canarytoken@index.example/simple", "https://***@index.example/simple"),
         ("https://user:can@ary@index.example/simple", "https://***@index.example/simple"),
-        ("--index-url 'https://u:p@a.example/' https://v:q@b.example", "--index-url 'https://***@a.example/' https://***@b.example"),
+        (
+            "--index-url 'https://u:p@a.example/' https://v:q@b.example",
+            "--index-url 'https://***@a.example/' https://***@b.example",
+        ),
         ("git+https://u:p@git.example/r@v1.0", "git+https://***@git.example/r@v1.0"),
         ("https://index.example/pkg@1.0/", "https://index.example/pkg@1.0/"),
         ("name @ https://files.example/name-1.0.whl", "name @ https://files.example/name-1.0.whl"),
         ("mail me@example.org", "mail me@example.org"),
         ("", ""),
     ],
-)  # fmt: skip
+)
 def test_what_stands_before_a_host_is_masked_and_nothing_else(text: str, masked: str) -> None:
     assert Redactor()(text) == masked
 
 
-@pytest.mark.parametrize("name", ["PIP_PASSWORD", "NPM_TOKEN", "client_secret", "UV_INDEX_CORP_PASSWORD", "API_KEY", "APIKEY", "AZURE_CREDENTIALS"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    ["PIP_PASSWORD", "NPM_TOKEN", "client_secret", "UV_INDEX_CORP_PASSWORD", "API_KEY", "APIKEY", "AZURE_CREDENTIALS"],
+)
 def test_the_values_of_variables_named_like_secrets_are_masked(name: str) -> None:
     assert Redactor.from_environment({name: "canary-7391"})("it said canary-7391.") == f"it said {MASK}."
 

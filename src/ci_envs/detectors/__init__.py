@@ -90,15 +90,21 @@ def _conda(scan: Scan) -> Iterator[Clue]:
 
 def _venv(scan: Scan) -> Iterator[Clue]:
     yield from scan.matching("locks/venv-*.txt", "locks/virtualenv-*.txt", tier=Tier.LOCK)
-    yield from scan.matching("requirements*.in", "requirements/*.in")
-    for clue in scan.matching("requirements*.txt", "requirements/*.txt"):
-        compiled = _COMPILED.search(scan.text(clue.evidence.file))
-        yield Clue(Tier.LOCK, clue.evidence) if compiled else clue
+    yield from scan.files("requirements.in")
+    yield from _requirements_txt(scan, "requirements.txt")
     yield from scan.tables("project", "dependency-groups")
     yield from scan.files("setup.py")
     yield from scan.sections("setup.cfg", "options", "metadata")
+    yield from scan.matching("requirements?*.in", "requirements/*.in")
+    yield from _requirements_txt(scan, "requirements?*.txt", "requirements/*.txt")
     yield from scan.files(".python-version", "runtime.txt", tier=Tier.HINT)
     yield from scan.backend("setuptools", "flit_core", "mesonpy", "scikit_build_core", "maturin")
+
+
+def _requirements_txt(scan: Scan, *patterns: str) -> Iterator[Clue]:
+    for clue in scan.matching(*patterns):
+        compiled = _COMPILED.search(scan.text(clue.evidence.file))
+        yield Clue(Tier.LOCK, clue.evidence) if compiled else clue
 
 
 def _nix(scan: Scan) -> Iterator[Clue]:

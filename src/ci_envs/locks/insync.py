@@ -84,6 +84,9 @@ def in_sync(
         *(_hashes(read) if hashes else ()),
     ]
     judged, unneeded, unjudged = _closure(read, asked, markers, metadata, project)
+    foreign = [one.name for one in asked if one.source.dialect != "pep508"]
+    if foreign:
+        unjudged.append(f"the versions that another tool's spelling asks for: {', '.join(foreign)}")
     return Verdict(stale=(*stale, *unneeded), judged=judged, unjudged=tuple(unjudged))
 
 

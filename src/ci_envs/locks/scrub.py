@@ -31,7 +31,7 @@ ADDRESS_OPTIONS = ("--index-url", "--pypi-url", "--extra-index-url", "--find-lin
 
 _ADDRESS_LINE = re.compile(rf"\s*(?:-[if]|(?:{'|'.join(ADDRESS_OPTIONS)})(?=[\s=]|$))")
 # What "uv pip compile --emit-index-annotation" says below a pin.
-_FROM_INDEX = re.compile(r"\s+# from \S")
+_FROM_INDEX = re.compile(r"\s*# from \S.*$")
 _COMMENT = re.compile(r"(?:^|\s)#.*$")
 # An input in an annotation: "-r requirements.in", up to the next item of the one-line style.
 _INPUT = re.compile(r"(?<=-[rc] )([^,]+)")
@@ -130,7 +130,7 @@ def _plain(line: str, root: str, names: Mapping[str, str]) -> str:
     code, said = (line[: comment.start()], comment.group()) if comment else (line, "")
     if root:
         code = _PLACE.sub(lambda found: _place(found, root), code)
-    said = _INPUT.sub(lambda found: _relative(found.group(1), root, names), said)
+    said = _INPUT.sub(lambda found: _relative(found.group(1), root, names), _FROM_INDEX.sub("", said))
     return _plain_urls(code + said)
 
 

@@ -67,11 +67,16 @@ class Closure:
 
 
 def parsed(requirement: Requirement) -> Asked:
-    """A requirement's parts. One that PEP 508 cannot spell (``./folder``, ``-e .``) names a place."""
+    """A requirement's parts. One that PEP 508 cannot spell (``./folder``, ``-e .``) names a place.
+
+    Of one in another tool's dialect only the name is known: any version of it will do.
+    """
     from packaging.requirements import InvalidRequirement
     from packaging.requirements import Requirement as Parsed
     from packaging.utils import canonicalize_name
 
+    if requirement.dialect != "pep508":
+        return Asked(source=requirement, name=canonicalize_name(requirement.name))
     try:
         one = Parsed(requirement.text)
     except (InvalidRequirement, RecursionError) as error:

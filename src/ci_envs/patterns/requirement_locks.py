@@ -132,7 +132,7 @@ def _stale(work: Work, targets: tuple[_Target, ...]) -> list[Stale]:
 
 def _verdict(work: Work, target: _Target) -> Verdict:
     read = _read(work, target.path)
-    direct = tuple(r for r in target.direct if r.dialect == "pep508")
+    direct = target.direct
     if target.dynamic:
         direct += tuple(_told_by_build(read, target.dynamic))
     return in_sync(

@@ -133,8 +133,7 @@ def _is_current(work: Work) -> bool:
 
 def _what_is_stale(work: Work) -> str:
     lock = _exported(work)
-    direct = [r for r in lock.direct if r.dialect == "pep508"]
-    stale = in_sync(ReadLock(lock=lock), direct, markers=work.interpreter.markers).stale
+    stale = in_sync(ReadLock(lock=lock), lock.direct, markers=work.interpreter.markers).stale
     return "; ".join(item.message for item in stale) or "uv would resolve it to something else"
 
 

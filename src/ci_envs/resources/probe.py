@@ -514,17 +514,17 @@ def _main(verb: str, *arguments: str) -> int:
     verbs: dict[str, Any] = {"inventory": inventory, "content": content, "import": import_one}
     answer = verbs[verb](*arguments)
     with os.fdopen(answers, "w", encoding="ascii") as stream:
-        stream.write(json.dumps(_clean(answer) if verb != "content" else answer) + "\n")
+        stream.write(json.dumps(clean(answer) if verb != "content" else answer) + "\n")
     return 0 if answer.get("ok", True) else 1
 
 
-def _clean(value: Any) -> Any:
+def clean(value: Any) -> Any:
     """Text that UTF-8 can hold: half a surrogate pair, from an undecodable file name, is written out."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
-        return {key: _clean(item) for key, item in value.items()}
-    return [_clean(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {key: clean(item) for key, item in value.items()}
+    return [clean(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 if __name__ == "__main__":

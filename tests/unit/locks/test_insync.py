@@ -215,6 +215,15 @@ def test_a_requirement_that_is_none_is_an_error_with_its_place() -> None:
     assert str(caught.value) == "requirements.in:7: 'what is this' is not a requirement"
 
 
+def test_of_poetrys_spelling_only_the_name_is_judged() -> None:
+    caret = Requirement(text="Apple ^3", name="apple", dialect="poetry")
+    verdict = judge(VIA, caret, "pytool")
+    assert verdict
+    assert verdict.unjudged == ("the versions that another tool's spelling asks for: apple",)
+    assert codes(judge("fig==1\n", caret)) == [("missing", "apple")]
+    assert direct_extras([caret], MARKERS) == ()
+
+
 def test_the_legs_markers_must_be_complete() -> None:
     with pytest.raises(ValueError, match="platform_machine"):
         judge("apple==2.0\n", "apple", markers={"python_version": "3.12"})

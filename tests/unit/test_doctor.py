@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ci_envs.command import Command, Outcome
+from ci_envs.doctor import NEEDS, diagnose, refuse_unready
+from ci_envs.errors import ToolMissing, UsageError
+from ci_envs.patterns.registry import ALL_PATTERNS
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="programs of POSIX")
+
+BUILT = {"uv": True, "venv": True, "virtualenv": True, "poetry": False, "docker": False}
+
+
+@dataclass
+class Machine:
+    """A made-up machine: programs that say what they were given to say."""
+
+    folder: Path
+    says: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, said: str) -> None:
+        program = self.folder / name
+        program.write_text("")
+        program.chmod(0o755)
+        self.says[name] = said
+
+    def add_python(self, version: str, *, ensurepip: bool = True) -> None:
+        series = version.rpartition(".")[0]
+        library = self.folder.parent / "lib" / f"python{series}"
+        if ensurepip:
+            (library / "ensurepip").mkdir(parents=True)
+            (library / "ensurepip/__init__.py").write_text("")
+        prefix = str(self.folder.parent)
+        answer = {"version": version, "implementation": "cpython", "os": "linux", "arch": "x86_64", "executable": "x"}
+        answer |= {"prefix": prefix, "base_prefix": prefix}
+        self.add(f"python{series}", json.dumps({**answer, "paths": {"stdlib": f"lib/python{series}"}}))
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {"PATH": str(self.folder), "CI_ENVS_CACHE_DIR": str(self.folder.parent / "cache")}
+
+    def run(self, command: Command) -> Outcome:
+        name = Path(command.argv[0]).name
+        said = self.says.get(name, "uv 9.9.9" if name == "uv" else "")
+        return Outcome(argv=command.argv, returncode=0 if said else 1, stdout=said)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    monkeypatch.setattr(sys, "_base_executable", str(tmp_path / "none"))
+    folder = tmp_path / "usr" / "bin"
+    folder.mkdir(parents=True)
+    return Machine(folder)
+
+
+def states(machine: Machine, *patterns: str) -> dict[str, str]:
+    found = diagnose(patterns, built=BUILT, environ=machine.environ, run=machine.run)
+    return {state.pattern: state.status for state in found.patterns}
+
+
+def test_a_machine_with_a_python_can_build_what_ci_envs_brings_the_tools_for(machine: Machine) -> None:
+    machine.add_python("3.12.4")
+
+    assert states(machine) == {
+        "uv": "ready",
+        "venv": "ready",
+        "virtualenv": "ready",
+        "poetry": "not built yet",
+        "docker": "not built yet",
+    }
+
+
+def test_without_any_python_only_uv_is_ready_since_it_fetches_one(machine: Machine) -> None:
+    assert states(machine, "uv", "venv", "virtualenv") == {"uv": "ready", "venv": "missing", "virtualenv": "missing"}
+
+
+def test_a_tool_that_is_here_is_told_with_its_version(machine: Machine) -> None:
+    machine.add("docker", "Docker version 28.2.2, build e6534b4")
+
+    (state,) = diagnose(["docker"], built=BUILT, environ=machine.environ, run=machine.run).patterns
+
+    assert (state.status, state.get) == ("not built yet", "")
+    assert [(tool.name, tool.version) for tool in state.tools] == [("docker", "28.2.2")]
+
+
+def test_a_tool_that_is_not_here_is_told_with_the_one_command_that_brings_it(machine: Machine) -> None:
+    (state,) = diagnose(["poetry"], built={"poetry": True}, environ=machine.environ, run=machine.run).patterns
+
+    assert (state.status, state.get, state.tools) == ("missing", "uv tool install poetry", ())
+
+
+def test_pythons_are_told_with_whether_they_can_seed_pip(machine: Machine) -> None:
+    machine.add_python("3.12.4")
+    machine.add_python("3.11.2", ensurepip=False)
+
+    found = diagnose(built=BUILT, environ=machine.environ, run=machine.run).pythons
+
+    assert [(one.python, one.version, one.ensurepip) for one in found] == [
+        ("3.12", "3.12.4", True),
+        ("3.11", "3.11.2", False),
+    ]
+
+
+def test_a_python_that_the_probe_cannot_run_under_is_not_listed(machine: Machine) -> None:
+    machine.add_python("3.7.16")
+
+    assert diagnose(built=BUILT, environ=machine.environ, run=machine.run).pythons == ()
+
+
+def test_gpus_and_compilers_are_told(machine: Machine) -> None:
+    machine.add("nvidia-smi", "NVIDIA H100 80GB HBM3, 550.54.15\nNVIDIA H100 80GB HBM3, 550.54.15\n")
+    machine.add("cc", "cc (Debian 12.2.0-14) 12.2.0")
+
+    found = diagnose(built=BUILT, environ=machine.environ, run=machine.run)
+
+    assert [(gpu.name, gpu.version) for gpu in found.gpus] == [("NVIDIA H100 80GB HBM3", "550.54.15")] * 2
+    assert [(tool.name, tool.version) for tool in found.tools] == [("cc", "12.2.0")]
+
+
+def test_a_driver_that_does_not_answer_is_no_gpu(machine: Machine) -> None:
+    machine.add("nvidia-smi", "")
+
+    assert diagnose(built=BUILT, environ=machine.environ, run=machine.run).gpus == ()
+
+
+def test_a_misspelt_pattern_is_told_with_the_nearest(machine: Machine) -> None:
+    with pytest.raises(UsageError, match="did you mean 'docker'"):
+        states(machine, "dcoker")
+
+
+def test_asked_for_by_name_what_is_not_ready_is_a_missing_tool(machine: Machine) -> None:
+    machine.add_python("3.12.4")
+    fine = diagnose(["uv", "venv"], built=BUILT, environ=machine.environ, run=machine.run)
+    unready = diagnose(["uv", "poetry"], built=BUILT, environ=machine.environ, run=machine.run)
+
+    refuse_unready(fine)
+    with pytest.raises(ToolMissing, match="poetry is not built yet") as caught:
+        refuse_unready(unready)
+    assert caught.value.hint == "uv tool install poetry"
+
+
+def test_the_answer_as_json_has_the_promised_fields(machine: Machine) -> None:
+    machine.add_python("3.12.4")
+
+    said = json.loads(msgspec.json.encode(diagnose(["uv"], built=BUILT, environ=machine.environ, run=machine.run)))
+
+    assert set(said["patterns"][0]) == {"pattern", "status", "tools", "get"}
+    assert set(said["patterns"][0]["tools"][0]) == {"name", "version", "path"}
+    assert said["pythons"][0]["python"] == "3.12"
+
+
+def test_every_pattern_of_the_registry_has_its_tool_or_brings_it() -> None:
+    assert {name for name in ALL_PATTERNS if name not in ("uv", "venv", "virtualenv")} == set(NEEDS)
+    assert all("*" in need.get for need in NEEDS.values())
