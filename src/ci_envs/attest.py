@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_envs.content import read_content
-from ci_envs.digest import INSTALLER_FILES
 from ci_envs.launchers import is_launcher, without_interpreter
 from ci_envs.layout import write_atomically
+from ci_envs.model.content import INSTALLER_FILES
 from ci_envs.model.record import Finding
 from ci_envs.records import examine, recorded_digest
 

@@ -71,6 +71,8 @@ _COLOURS = {
 class _Settings:
     quiet: bool = False
     verbose: int = 0
+    #: The lines of a running :class:`Progress`, which whatever is printed meanwhile must not tear.
+    live: Live | None = None
 
 
 _SETTINGS = _Settings()
@@ -245,12 +247,12 @@ class Progress:
         if not _SETTINGS.quiet and _is_terminal(sys.stderr):
             from rich.live import Live
 
-            self._live = Live(
+            _SETTINGS.live = self._live = Live(
                 get_renderable=self._rendered,
                 console=_rich(sys.stderr),
                 refresh_per_second=8,
                 transient=True,
-                # Whoever prints meanwhile goes through this module, which knows of the live lines.
+                # Nothing else prints, and this module knows of the live lines.
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
@@ -262,7 +264,7 @@ class Progress:
     ) -> None:
         if self._live is not None:
             self._live.stop()
-            self._live = None
+            _SETTINGS.live = self._live = None
 
     def leg_begins(self, leg: Leg) -> None:
         """A leg is taken up."""
@@ -305,19 +307,12 @@ class Progress:
             return ""
         if github.in_actions():
             return "\n" + github.group(f"{record.leg.id}: the end of the log of {stage.name}", "\n".join(lines))
-        return "\n" + "\n".join([*(f"  | {without_commands(line)}" for line in lines), f"  the whole log: {path}"])
+        shown = [f"  | {without_commands(line)}" for line in lines]
+        return "\n".join(["", *shown, f"  the whole log: {_safe(str(path))}"])
 
     def _say(self, text: str, *, safe: bool = False) -> None:
-        """One piece, whole; live lines make room for it."""
-        if _SETTINGS.quiet:
-            return
-        if self._live is None:
+        if not _SETTINGS.quiet:
             _write(sys.stderr, text if safe else _safe(text))
-            return
-        from rich.text import Text
-
-        # rich has its own lock. Taking ours around it could meet its refreshing thread the other way round.
-        self._live.console.print(Text.from_ansi(text if safe else _safe(text)), soft_wrap=True)
 
     def _rendered(self) -> Table:
         from rich.table import Table
@@ -334,7 +329,8 @@ class Progress:
 def _last_lines(path: Path, count: int) -> list[str]:
     with suppress(OSError), path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - _LOG_BYTES))
-        return plain(stream.read().decode("utf-8", "replace")).rstrip().split("\n")[-count:]
+        text = plain(stream.read().decode("utf-8", "replace")).strip("\n").rstrip()
+        return text.split("\n")[-count:] if text else []
     return []
 
 
@@ -352,11 +348,18 @@ def _cell(text: str) -> str:
 def _write(stream: TextIO, text: str) -> None:
     """One piece with its line end; characters that the stream's encoding lacks are shown as escapes."""
     encoding = stream.encoding or "utf-8"
-    piece = f"{text}\n".encode(encoding, "backslashreplace").decode(encoding)
+    piece = text.encode(encoding, "backslashreplace").decode(encoding)
+    live = _SETTINGS.live
+    if live is not None and stream.isatty():
+        from rich.text import Text
+
+        # rich has its own lock. Taking ours around it could meet its refreshing thread the other way round.
+        live.console.print(Text.from_ansi(piece), soft_wrap=True)
+        return
     with _LOCK:
         if stream is sys.stdout:
             sys.stderr.flush()
-        stream.write(piece)
+        stream.write(f"{piece}\n")
         stream.flush()
 
 

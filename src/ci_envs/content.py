@@ -53,7 +53,7 @@ def content_from_probe(answer: Mapping[str, Any]) -> Content:
 
 
 def _content(prefix: str, roots: tuple[str, ...], rows: list[list[Any]], data: dict[str, bytes]) -> Content:
-    rows.sort(key=_by_bytes)
+    _sort(rows)
     return Content(
         prefix=prefix,
         roots=tuple(dict.fromkeys(root.replace(os.sep, "/") for root in roots)),
@@ -62,7 +62,15 @@ def _content(prefix: str, roots: tuple[str, ...], rows: list[list[Any]], data: d
     )
 
 
-def _by_bytes(row: list[Any]) -> bytes:
-    """The same order on every machine: bytes know no locale."""
+def _sort(rows: list[list[Any]]) -> None:
+    """By the bytes of their paths. Code points sort as their UTF-8 does, but for surrogates that stand for bytes."""
+    rows.sort(key=_path)
+    try:
+        "".join(map(_path, rows)).encode()
+    except UnicodeEncodeError:
+        rows.sort(key=lambda row: _path(row).encode("utf-8", "surrogateescape"))
+
+
+def _path(row: list[Any]) -> str:
     path: str = row[0]
-    return path.encode("utf-8", "surrogateescape")
+    return path

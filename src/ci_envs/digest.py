@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from ci_envs.launchers import ACTIVATION, is_interpreter, is_launcher, without_interpreter
+from ci_envs.model.content import INSTALLER_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,20 +27,17 @@ __all__ = ["RULES_VERSION", "Difference", "Digest", "Item", "differences", "envi
 #: Part of what is hashed. Digests of two versions of the rules are never the same, and say nothing of each other.
 RULES_VERSION = 1
 
-#: What an installer adds to a distribution's metadata folder, about itself and about how it was called.
-INSTALLER_FILES = frozenset(("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"))
-
 # At the top of a prefix: what the creators leave for git, for backup programs and for uv itself.
 _TOP = frozenset((".gitignore", "CACHEDIR.TAG", ".lock"))
 
 # What a creator seeds: top-level names in site-packages, and scripts.
 _SEEDS = {
-    "pip": (("pip/",), re.compile(r"pip[\d.]*(?:\.exe)?")),
+    "pip": (("pip/",), re.compile(r"pip[-\d.]*(?:\.exe)?")),
     "setuptools": (
         ("setuptools/", "pkg_resources/", "_distutils_hack/", "distutils-precedence.pth"),
         re.compile(r"easy_install[-\d.]*(?:\.exe)?"),
     ),
-    "wheel": (("wheel/",), re.compile(r"wheel[\d.]*(?:\.exe)?")),
+    "wheel": (("wheel/",), re.compile(r"wheel[-\d.]*(?:\.exe)?")),
 }
 
 # Headers lie below the distribution's name, as the caller wrote it (pip before 24) or normalised (uv).
@@ -227,7 +225,10 @@ def _seeded(content: Content, seeds: frozenset[str]) -> Iterable[str]:
     """Beginnings of the paths of seeds: a fixed list, since a RECORD could claim anything."""
     for name in seeds & _SEEDS.keys():
         yield from (f"{site}/{top}" for site in content.sites for top in _SEEDS[name][0])
-    yield from (f"{d.folder}/" for d in content.installed if d.name in seeds and d.name in _SEEDS)
+    for installed in content.installed:
+        if installed.name in seeds & _SEEDS.keys():
+            yield f"{installed.folder}/"
+            yield installed.folder.removesuffix(".dist-info") + ".virtualenv"  # virtualenv's own mark, an empty file
 
 
 def _launchers(distributions: Iterable[Installed]) -> Iterable[tuple[str, str]]:

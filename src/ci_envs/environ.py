@@ -1,4 +1,4 @@
-"""Which variables a child process sees: the tools that lock and build, and the project's own tests.
+"""Which variables a child process sees: the tools that lock and build, and the project's own tests. Pure.
 
 A tool gets what is on a list: what it needs to reach the index, the disk and a compiler. Everything else could bend
 its result, and a result that depends on the caller's shell is not the same tomorrow. The project's own commands get
@@ -11,13 +11,11 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from .indexes import as_pip, as_uv, index_settings
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["as_pip", "as_uv", "index_settings", "leg_variables", "project_environment", "tool_environment"]
+__all__ = ["leg_variables", "project_environment", "tool_environment"]
 
 
 def _words(text: str, prefix: str = "") -> frozenset[str]:
@@ -64,7 +62,7 @@ _UV_NAMES = _words(
     DEFAULT_INDEX INDEX INDEX_URL EXTRA_INDEX_URL INDEX_STRATEGY FIND_LINKS INSECURE_HOST NATIVE_TLS SYSTEM_CERTS
     HTTP_TIMEOUT HTTP_CONNECT_TIMEOUT REQUEST_TIMEOUT HTTP_RETRIES OFFLINE KEYRING_PROVIDER CREDENTIALS_DIR CONFIG_FILE
     CACHE_DIR LINK_MODE CONCURRENT_DOWNLOADS CONCURRENT_BUILDS CONCURRENT_INSTALLS PYTHON_INSTALL_DIR PYTHON_CACHE_DIR
-    PYTHON_INSTALL_MIRROR PYPY_INSTALL_MIRROR PYTHON_DOWNLOADS_JSON_URL GIT_LFS
+    PYTHON_DOWNLOADS PYTHON_INSTALL_MIRROR PYPY_INSTALL_MIRROR PYTHON_DOWNLOADS_JSON_URL GIT_LFS
     """,
     prefix="UV_",
 )
@@ -123,7 +121,7 @@ def tool_environment(
 ) -> dict[str, str]:
     """What a command that locks or builds sees of the caller's variables.
 
-    ``index`` is what :func:`as_pip` and :func:`as_uv` made of the user's index settings, and has the last word.
+    ``index`` is what :mod:`ci_envs.indexes` made of the user's index settings, and has the last word.
     ``SOURCE_DATE_EPOCH`` is never the caller's own: two machines would build two wheels.
     """
     made = {name: value for name, value in environ.items() if _is_for_tools(name)}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from . import command
-from .cache import Remembered, cache_root, uv_cache
+from .cache import Remembered, cache_root
 from .errors import CiEnvsError, ToolMissing
 from .machine import arch_name
 from .model.inventory import Interpreter
@@ -25,15 +25,12 @@ from .places import candidates, parse_wanted
 if TYPE_CHECKING:
     from .command import Command, Outcome
 
-__all__ = ["all_interpreters", "download_interpreter", "find_interpreter", "missing_python", "need_interpreter"]
+__all__ = ["all_interpreters", "find_interpreter", "missing_python", "need_interpreter"]
 
 Run = Callable[["Command"], "Outcome"]
 
 #: An interpreter that takes longer to say its name is broken, or on a disk that is.
 _ASK_TIMEOUT_SECONDS = 20.0
-
-#: A Python is some 30 MB.
-_DOWNLOAD_TIMEOUT_SECONDS = 900.0
 
 # Who it is, for any Python 3.8+ and with nothing imported that is not in the standard library. The markers are those
 # of PEP 508, each computed as the PEP says; the paths are relative to the prefix, so that they name no machine.
@@ -112,29 +109,6 @@ def need_interpreter(
     if found is None:
         raise ToolMissing(missing_python(wanted), hint="ci-envs doctor lists the Pythons that are here")
     return found
-
-
-def download_interpreter(
-    wanted: str, *, environ: Mapping[str, str] | None = None, log: Path | None = None, run: Run = command.run
-) -> Interpreter | None:
-    """Has uv fetch a Python into its own folder; ``None`` where the user forbids downloads or there is none to fetch.
-
-    Nothing is put on PATH, into the registry or anywhere else of the user's.
-    """
-    from .environ import as_uv, index_settings, tool_environment
-    from .tools import uv_program
-
-    variables = os.environ if environ is None else environ
-    parse_wanted(wanted)
-    if variables.get("UV_PYTHON_DOWNLOADS") == "never" or variables.get("UV_OFFLINE") in ("1", "true"):
-        return None
-    own = tool_environment(variables, index=as_uv(index_settings(variables))) | {
-        "UV_CACHE_DIR": str(uv_cache(variables)[0])
-    }
-    words = ("python", "install", "--no-bin", *(("--no-registry",) if sys.platform == "win32" else ()), "--no-progress")
-    argv = (str(uv_program(variables)), *words, "--no-config", wanted)
-    outcome = run(command.Command(argv=argv, env=own, timeout=_DOWNLOAD_TIMEOUT_SECONDS, log=log))
-    return find_interpreter(wanted, environ=variables, run=run) if outcome else None
 
 
 def missing_python(wanted: str) -> str:

@@ -88,10 +88,10 @@ def candidates(wanted: Wanted | None, environ: Mapping[str, str], home: Path) ->
         real = os.path.realpath(candidate.path)
         if real in seen or (wanted and not wanted.may_be(os.path.basename(real))):  # noqa: PTH119 - text
             continue
-        if os.access(real, os.X_OK) and os.path.isfile(real):  # noqa: PTH113 - text
-            if not is_in_environment(candidate.path):
-                seen.add(real)  # not before: an environment's link to its base must not hide the base
-                yield candidate
+        is_program = os.access(real, os.X_OK) and os.path.isfile(real)  # noqa: PTH113 - text
+        if is_program and not is_in_environment(candidate.path):
+            seen.add(real)  # not before: an environment's link to its base must not hide the base
+            yield candidate
 
 
 def is_in_environment(program: Path) -> bool:

@@ -11,8 +11,8 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from ci_envs.launchers import ACTIVATION, is_interpreter
-from ci_envs.model.content import shown
+from ci_envs.launchers import ACTIVATION, is_interpreter, is_launcher
+from ci_envs.model.content import INSTALLER_FILES, shown
 from ci_envs.model.record import Finding
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def examine(content: Content) -> tuple[Problem, ...]:
             else:
                 problems.append(Problem("ENV117", installed.name, installed.version, row.written))
     for path, claimed in claims.items():
-        problems.extend(_compare(content.by_path.get(path), path, claimed))
+        problems.extend(_compare(content, path, claimed))
     problems.extend(_unclaimed(content, claims))
     return tuple(sorted(problems))
 
@@ -141,7 +141,8 @@ def recorded_digest(sha256: str) -> str:
     return base64.urlsafe_b64encode(bytes.fromhex(sha256)).decode().rstrip("=")
 
 
-def _compare(entry: Entry | None, path: str, claimed: list[tuple[Installed, Row]]) -> Iterator[Problem]:
+def _compare(content: Content, path: str, claimed: list[tuple[Installed, Row]]) -> Iterator[Problem]:
+    entry = content.by_path.get(path)
     if len(claimed) > 1 and len({row.digest for _, row in claimed if row.algorithm}) > 1:
         names = " and ".join(sorted({installed.name for installed, _ in claimed}))
         first = claimed[0][0]
@@ -149,24 +150,25 @@ def _compare(entry: Entry | None, path: str, claimed: list[tuple[Installed, Row]
         if entry and any(_agrees(entry, row) for _, row in claimed):
             return
     for installed, row in claimed:
-        code, detail = _judge(entry, row)
+        if row.algorithm:
+            code, detail = _judge(entry, row)
+        else:
+            code, detail = "" if _may_lack(content, entry, installed, path) else "ENV116" if entry else "ENV111", ""
         if code:
             yield Problem(code, installed.name, installed.version, path, detail)
 
 
 def _judge(entry: Entry | None, row: Row) -> tuple[str, str]:
+    """What is wrong with a file whose row has a hash."""
     if entry is None:
-        absent = _may_lack(row.path) if not row.algorithm else _REPLACED.match(row.written)
-        return ("", "") if absent else ("ENV111", "")
+        return "" if _REPLACED.match(row.written) else "ENV111", ""
     if entry.kind == "unreadable":
         return "", ""  # said once, for the file
-    if not row.algorithm:
-        return ("", "") if _may_lack(row.path) else ("ENV116", "")
     if entry.kind != "file":
         return "ENV110", f"a {entry.kind} in place of the file"
     if row.algorithm != "sha256":
         return "ENV116", f"{row.algorithm} is not compared"
-    return ("", "") if _agrees(entry, row) else ("ENV110", "")
+    return "" if _agrees(entry, row) else "ENV110", ""
 
 
 def _agrees(entry: Entry, row: Row) -> bool:
@@ -174,10 +176,28 @@ def _agrees(entry: Entry, row: Row) -> bool:
     return sized and row.algorithm == "sha256" and row.digest == recorded_digest(entry.sha256)
 
 
-def _may_lack(path: str) -> bool:
-    """Rows that need no hash: RECORD and its signatures (PEP 427), and bytecode that an installer compiled."""
-    name = path.rpartition("/")[2]
-    return name in _SELF or (name.endswith(".pyc") and "/__pycache__/" in path)
+def _may_lack(content: Content, entry: Entry | None, installed: Installed, path: str) -> bool:
+    """Whether a row needs no hash: RECORD and its signatures (PEP 427), and what an installer has made.
+
+    That is its own metadata, launchers, and bytecode; virtualenv lists bytecode that it did not write, too.
+    """
+    folder, _, name = path.rpartition("/")
+    if name in _SELF or path == installed.folder.removesuffix(".dist-info") + ".virtualenv":
+        return True
+    if entry is None:
+        return name.endswith(".pyc") or name == "__pycache__"
+    if folder == content.scripts:
+        return _is_known_launcher(content, installed, path)
+    compiled = name.endswith(".pyc") and folder.endswith("/__pycache__")
+    return compiled or (folder == installed.folder and name in INSTALLER_FILES)
+
+
+def _is_known_launcher(content: Content, installed: Installed, path: str) -> bool:
+    name = path.rpartition("/")[2].removesuffix(".exe")
+    # virtualenv adds pip-3.12 and the like to what pip's metadata names.
+    reference = installed.scripts.get(name) or installed.scripts.get(name.rstrip("-.0123456789"), "")
+    folders = tuple(f"{root}/{content.scripts}" for root in content.roots)
+    return is_launcher(content.data.get(path, b""), reference, folders)
 
 
 def _unclaimed(content: Content, claims: Mapping[str, object]) -> Iterator[Problem]:

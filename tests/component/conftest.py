@@ -17,6 +17,8 @@ import uv
 from tests.support.index import Index
 from tests.support.projects import fetch_wheels, make_pip, make_universe, private_environment
 
+from ci_envs.resources import resource
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -26,9 +28,6 @@ PYTEST = (
     # What pytest needs on other platforms and Pythons: uv locks for all of them at once.
     *("colorama", "exceptiongroup", "tomli", "typing-extensions"),
 )
-
-#: What the venv pattern locks with.
-TOOLS = ("pip-tools",)
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +48,11 @@ def world_wheels(pytestconfig: pytest.Config, pip_python: Path) -> Callable[...,
     cache: pytest.Cache | None = getattr(pytestconfig, "cache", None)  # "-p no:cacheprovider" leaves it out
     root = cache.mkdir("wheels") if cache is not None else pip_python.parent
 
-    def fetch(*requirements: str) -> Path:
-        name = hashlib.sha256("\n".join(requirements).encode()).hexdigest()[:16]
-        return fetch_wheels(requirements, root / name, pip_python)
+    def fetch(*requirements: str, lock: Path | None = None) -> Path:
+        """``lock`` is a file of requirements with hashes; this interpreter's part of it is brought."""
+        named = "\n".join(requirements).encode() + (lock.read_bytes() if lock else b"")
+        locked = ("--require-hashes", "-r", str(lock)) if lock else ()
+        return fetch_wheels((*requirements, *locked), root / hashlib.sha256(named).hexdigest()[:16], pip_python)
 
     return fetch
 
@@ -74,7 +75,8 @@ def universe(
 ) -> Path:
     """The universe with pytest and pip-tools beside it."""
     folder = tmp_path_factory.mktemp("universe")
-    for source in (fruit, wheels_of_pytest, world_wheels(*TOOLS)):
+    pip_tools = world_wheels(lock=resource("tools/pip-tools.txt"))  # the venv pattern locks with it
+    for source in (fruit, wheels_of_pytest, pip_tools):
         shutil.copytree(source, folder, dirs_exist_ok=True)
     return folder
 

@@ -158,6 +158,13 @@ def test_a_good_project_gives_every_output(job: dict[str, str], private_python: 
     assert (result.path, result.env) == ([], {})
 
 
+def test_the_pattern_and_the_python_may_be_left_to_the_project(job: dict[str, str], private_python: str) -> None:
+    result = act(job, private_python, pattern="auto", python_version="")
+
+    assert result.ok, result.log
+    assert result.outputs["pattern"] == "uv"
+
+
 def test_the_package_cache_is_restored_and_saved_under_one_key(job: dict[str, str], private_python: str) -> None:
     result = act(job, private_python)
     tagged = act({**job, "GITHUB_REF": "refs/tags/v1"}, private_python)

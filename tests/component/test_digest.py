@@ -140,9 +140,7 @@ def test_every_installer_gives_one_digest_and_one_record(house: House, tmp_path:
 
 def test_another_creator_gives_the_same_digest(house: House, tmp_path: Path) -> None:
     plain = house.with_uv(tmp_path / "a")
-    house.run(
-        (sys.executable, "-m", "virtualenv", "--no-download", "--seeder", "app-data", "--pip", "bundle", tmp_path / "b")
-    )
+    house.run((sys.executable, "-m", "virtualenv", "--no-download", "--pip", "bundle", tmp_path / "b"))
     python = tmp_path / "b/bin/python"
     house.run((house.uv, "pip", "install", "--no-deps", "--python", python, *house.source, "-r", house.lock))
 

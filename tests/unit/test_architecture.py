@@ -29,9 +29,9 @@ PURE: dict[str, tuple[str, ...]] = {
     "ci_envs.redact": (),
     "ci_envs.nearest": (),
     "ci_envs.plain": (),
-    # Reads the user's configuration files and starts nothing; environ hands its names on.
+    # Reads the user's configuration files, and starts nothing.
     "ci_envs.indexes": (),
-    "ci_envs.environ": ("ci_envs.indexes",),
+    "ci_envs.environ": (),
 }
 
 #: Each effect's one door.

@@ -239,8 +239,11 @@ def test_a_log_that_is_not_there_is_not_missed(capsys: pytest.CaptureFixture[str
     with Progress(lambda _leg, _stage: tmp_path / "none.log") as progress:
         progress.leg_ends(ended("test"))
         progress.leg_ends(record(status="broken", reason="no such tool", stages=()))
+    (tmp_path / "empty.log").touch()
+    with Progress(lambda _leg, _stage: tmp_path / "empty.log") as progress:
+        progress.leg_ends(ended("test"))
 
-    assert capsys.readouterr().err.count("\n") == 2
+    assert capsys.readouterr().err.count("\n") == 3
 
 
 def test_a_terminal_shows_legs_at_work_and_takes_them_away_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

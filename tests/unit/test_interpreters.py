@@ -15,7 +15,6 @@ from ci_envs.command import Command, Outcome
 from ci_envs.errors import ToolMissing, UsageError
 from ci_envs.interpreters import (
     all_interpreters,
-    download_interpreter,
     find_interpreter,
     missing_python,
     need_interpreter,
@@ -298,20 +297,3 @@ def test_a_missing_python_is_told_with_the_command_that_brings_it(pythons: Pytho
     assert missing_python("3.13") == "no Python 3.13 here (uv python install 3.13)"
     with pytest.raises(ToolMissing, match=r"no Python 3\.98 here \(uv python install 3\.98\)"):
         need_interpreter("3.98", environ={"PATH": "", **pythons.environ}, run=pythons.run)
-
-
-@pytest.mark.parametrize("environ", [{"UV_PYTHON_DOWNLOADS": "never"}, {"UV_OFFLINE": "1"}])
-def test_nothing_is_downloaded_where_the_user_said_no(pythons: Pythons, environ: dict[str, str]) -> None:
-    assert download_interpreter("3.12", environ=environ | pythons.environ, run=pythons.run) is None
-    assert pythons.asked == []
-
-
-def test_a_download_is_told_to_leave_path_and_projects_alone(pythons: Pythons) -> None:
-    ran: list[tuple[str, ...]] = []
-
-    def run(command: Command) -> Outcome:
-        ran.append(command.argv)
-        return Outcome(argv=command.argv, returncode=1)
-
-    assert download_interpreter("3.12", environ=pythons.environ, run=run) is None
-    assert {"install", "--no-bin", "--no-config", "3.12"} <= set(ran[0])

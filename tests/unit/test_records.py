@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.trees import Tree, record_row
+from tests.support.trees import LAUNCHERS, Tree, record_row
 
 from ci_envs.content import read_content
 from ci_envs.records import examine, verify_records
@@ -185,3 +185,21 @@ def test_many_files_are_counted_and_not_listed(tree: Tree) -> None:
 def test_a_broken_record_is_no_crash(tree: Tree, record: str) -> None:
     tree.write(f"{SITE}/pkg-1.0.dist-info/RECORD", record)
     assert ("ENV112", "", f"{SITE}/pkg/__init__.py") in found(tree)
+
+
+def test_the_seeds_of_virtualenv_have_records_of_their_own_kind(tree: Tree) -> None:
+    tree.install(
+        "pip",
+        "26.3",
+        files={"pip/__init__.py": ""},
+        entry_points="[console_scripts]\npip = pkg.cli:main\n",
+        rows=(
+            *("../../../bin/pip-3.12,,", "pip-26.3.virtualenv,,", "pip/__pycache__,,", "pip/gone.cpython-312.pyc,,"),
+            "../../../bin/pip-evil,,",
+        ),
+    )
+    tree.write(f"{SITE}/pip-26.3.virtualenv", "")
+    launcher = f"#!{tree.prefix}/bin/python\n{LAUNCHERS['uv']}"
+    tree.write("bin/pip-3.12", launcher, 0o755)
+    tree.write("bin/pip-evil", launcher.replace("main()", "evil()"), 0o755)
+    assert found(tree) == [("ENV116", "pip", "bin/pip-evil")]

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Content", "Entry", "Installed", "Row", "shown"]
+__all__ = ["INSTALLER_FILES", "Content", "Entry", "Installed", "Row", "shown"]
+
+#: What an installer adds to a distribution's metadata folder, about itself and about how it was called.
+INSTALLER_FILES = frozenset(("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"))
 
 # The folders that installers write distributions to, by sysconfig's schemes of CPython, PyPy, conda, Debian, Windows.
 _SITE = re.compile(r"(?:lib|lib64|Lib)/(?:(?:python|pypy)[^/]*/)?(?:site|dist)-packages(?=/)")

@@ -1,0 +1,289 @@
+"""What is measured. Each function answers with rows; the goals are those that the project set itself."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.measure import Row, Script, alone, calls, pairs
+from ci_envs import interpreters, machine
+from ci_envs.content import HashCache, read_content
+from ci_envs.tools import uv_program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[1]
+
+#: What the example's direct dependencies bring: the imports of the health check, in one interpreter for the bare tools.
+MODULES = "fastapi, httpx, numpy, pandas, pydantic, pytest, uvicorn"
+
+
+class Bench:
+    """A copy of the example in a folder of its own, with a cache of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.project = folder / "project"
+        shutil.copytree(
+            ROOT / "examples/datascience", self.project, ignore=shutil.ignore_patterns(".ci-envs", "__pycache__")
+        )
+        self.python = f"{sys.version_info.major}.{sys.version_info.minor}"
+        found = interpreters.find_interpreter(self.python)
+        if found is None:
+            raise SystemExit(f"no Python {self.python} that could be a leg's")
+        self.base = found.executable
+        self.uv = str(uv_program())
+        self.platform = f"{machine.os_name()}-{machine.arch_name()}"
+        self.cache = folder / "cache"
+        self.env = self.environment(self.cache)
+
+    def environment(self, cache: Path) -> dict[str, str]:
+        """Both sides use one cache of uv's, and may write bytecode, as on a person's machine."""
+        kept = {name: value for name, value in os.environ.items() if name not in ("CI", "PYTHONDONTWRITEBYTECODE")}
+        return {**kept, "CI_ENVS_CACHE_DIR": str(cache), "UV_PYTHON_DOWNLOADS": "never"}
+
+    def leg(self, pattern: str) -> str:
+        """The id of a leg."""
+        return f"{pattern}-py{self.python.replace('.', '')}-{self.platform}"
+
+    def lock(self, pattern: str) -> str:
+        """The leg's lock file."""
+        return f"locks/{self.leg(pattern)}.txt"
+
+    def ours(self, *words: str, before: Callable[[], None] = lambda: None, cache: Path | None = None) -> Script:
+        """``ci-envs WORDS`` in the project."""
+        command = (sys.executable, "-m", "ci_envs", *words)
+        return Script((command,), self.environment(cache or self.cache), self.project, before)
+
+    def run(self, pattern: str, stages: str, *more: str) -> tuple[str, ...]:
+        """The words of ``ci-envs run`` for one leg."""
+        return ("run", "-q", f"--pattern={pattern}", f"--python={self.python}", f"--stages={stages}", *more)
+
+    def bare(self, *commands: tuple[str, ...], before: Callable[[], None], cache: Path | None = None) -> Script:
+        """The bare tools, with our cache of uv's."""
+        env = self.environment(cache or self.cache)
+        return Script(commands, {**env, "UV_CACHE_DIR": str((cache or self.cache) / "uv")}, self.project, before)
+
+    def bare_uv(self, *, imports: bool, cache: Path | None = None, clear: bool = False) -> Script:
+        """``uv venv && uv pip sync [&& python -c "import ..."]``."""
+        prefix = self.folder / "bare-uv"
+        python = str(prefix / "bin/python")
+        commands = [
+            (self.uv, "venv", "-q", "--no-project", "--python", self.base, str(prefix)),
+            (self.uv, "pip", "sync", "-q", "--python", python, "--require-hashes", self.lock("uv")),
+        ]
+        if imports:
+            commands.append((python, "-c", f"import {MODULES}"))
+        return self.bare(
+            *commands, before=lambda: self.remove(prefix, *([cache] if clear and cache else [])), cache=cache
+        )
+
+    def remove(self, *paths: Path | None) -> None:
+        """Before a timed run."""
+        for path in paths:
+            if path is not None:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def without_environment(self, pattern: str) -> Callable[[], None]:
+        """Removes the leg's environment and its record."""
+        state = self.project / ".ci-envs"
+
+        def remove() -> None:
+            self.remove(state / "envs" / self.leg(pattern))
+            (state / "records" / f"{self.leg(pattern)}.json").unlink(missing_ok=True)
+
+        return remove
+
+
+def uv_leg(bench: Bench) -> Iterator[Row]:
+    """Build, and run with checks, against bare uv."""
+    absent = bench.without_environment("uv")
+    ours, theirs = pairs(bench.ours(*bench.run("uv", "lock,build"), before=absent), bench.bare_uv(imports=False))
+    inside = _install_seconds(bench)
+    yield Row(
+        "uv: install, warm", inside, theirs, "uv venv && uv pip sync", "at most 0.15 s more", inside - theirs <= 0.15
+    )
+    yield Row(
+        "uv: the whole build, warm",
+        ours,
+        theirs,
+        "the same",
+        "(no goal)",
+        True,
+        "with start-up, lock check, every file read twice over: RECORD and digest",
+    )
+    cold = bench.folder / "cold"
+    ours, theirs = pairs(
+        bench.ours(*bench.run("uv", "lock,build"), before=lambda: (absent(), bench.remove(cold))[0], cache=cold),
+        bench.bare_uv(imports=False, cache=cold, clear=True),
+        3,
+    )
+    yield Row("uv: build, cold", ours, theirs, "the same", "at most 1.10 x", ours <= 1.10 * theirs, "medians of 3")
+    ours, theirs = pairs(bench.ours(*bench.run("uv", "lock,build,check"), before=absent), bench.bare_uv(imports=True))
+    yield Row(
+        "uv: run, environment absent",
+        ours,
+        theirs,
+        "... && python -c imports",
+        "at most 1.0 s more",
+        ours - theirs <= 1.0,
+    )
+
+
+def _install_seconds(bench: Bench) -> float:
+    """What the pattern's own build takes, without start-up and without reading the files."""
+    probe = ROOT / "benchmarks/install.py"
+    script = Script(
+        ((sys.executable, str(probe), bench.leg("uv"), bench.python, str(bench.folder / "install.txt")),),
+        bench.env,
+        bench.project,
+        bench.without_environment("uv"),
+    )
+    taken = []
+    for _ in range(6):
+        script.take()
+        taken.append(float((bench.folder / "install.txt").read_text()))
+    return sorted(taken[1:])[2]
+
+
+def venv_leg(bench: Bench) -> Iterator[Row]:
+    """Run with checks, against the standard library's venv and its pip."""
+    prefix = bench.folder / "bare-venv"
+    python = str(prefix / "bin/python")
+    bare = bench.bare(
+        (bench.base, "-m", "venv", str(prefix)),
+        (python, "-m", "pip", "install", "-q", "--require-hashes", "-r", bench.lock("venv")),
+        (python, "-c", f"import {MODULES}"),
+        before=lambda: bench.remove(prefix),
+    )
+    ours, theirs = pairs(
+        bench.ours(*bench.run("venv", "lock,build,check"), before=bench.without_environment("venv")), bare, 3
+    )
+    yield Row(
+        "venv: run, environment absent",
+        ours,
+        theirs,
+        "python -m venv && pip install && python -c imports",
+        "at most 0.15 x",
+        ours <= 0.15 * theirs,
+        "medians of 3",
+    )
+
+
+def nothing_to_do(bench: Bench) -> Iterator[Row]:
+    """A second run, and a lock check."""
+    bench.ours(*bench.run("uv", "lock,build,check")).take()
+    taken = alone(bench.ours(*bench.run("uv", "lock,build,check")))
+    uv = alone(bench.bare((bench.uv, "--version"), before=lambda: None))
+    yield Row("run again, one leg", taken.seconds, uv.seconds, "uv --version", "at most 0.35 s", taken.seconds <= 0.35)
+    several = bench.run("uv", "lock,build,check", "--pattern=venv")
+    bench.ours(*several).take()
+    two = alone(bench.ours(*several))
+    more = two.seconds - taken.seconds
+    yield Row("... each further leg", more, uv.seconds, "the same", "at most 0.05 s", more <= 0.05)
+    check = alone(bench.ours("lock", "--check", "-q", "--pattern=uv", f"--python={bench.python}"))
+    yield Row("lock --check", check.seconds, uv.seconds, "the same", "at most 0.3 s", check.seconds <= 0.3)
+
+
+def start_up(bench: Bench) -> Iterator[Row]:
+    """``--help``, ``--version`` and a small plan, against an interpreter that does nothing."""
+    nothing = Script(((sys.executable, "-c", "pass"),), bench.env, bench.project)
+    _matrix(bench, 2, 5)
+    for words in (("--help",), ("--version",), ("plan", "bench.yml")):
+        ours, theirs = pairs(bench.ours(*words), nothing)
+        name = f"ci-envs {words[0]}" + (", 10 legs" if words[0] == "plan" else "")
+        yield Row(name, ours, theirs, "python -c pass", "at most 0.15 s more", ours - theirs <= 0.15)
+
+
+def many_legs(bench: Bench) -> Iterator[Row]:
+    """Plans of ten and of a hundred thousand legs."""
+    for count, seconds, peak in ((100, 0.5, 64.0), (316, 2.0, 150.0)):
+        _matrix(bench, count, count)
+        taken = alone(bench.ours("plan", "--json", "--max-legs=1000000", "bench.yml"), 3)
+        met = taken.seconds <= seconds and taken.peak <= peak
+        goal = f"{seconds} s and {peak:.0f} MiB"
+        yield Row(
+            f"plan of {count * count} legs",
+            taken.seconds,
+            0.0,
+            "-",
+            goal,
+            met,
+            f"peak {taken.peak:.0f} MiB; medians of 3",
+        )
+
+
+def _matrix(bench: Bench, first: int, second: int) -> None:
+    values = [f"[{', '.join(f'v{i}' for i in range(n))}]" for n in (first, second)]
+    text = 'axes: {pattern: [uv], python: ["3.12"]}\nvariables:\n'
+    (bench.project / "bench.yml").write_text(text + "".join(f"  {n}: {v}\n" for n, v in zip("ab", values, strict=True)))
+
+
+def jobs(bench: Bench) -> Iterator[Row]:
+    """Six legs at once and one after another."""
+    matrix = bench.project / "six.yml"
+    matrix.write_text(
+        f'axes: {{pattern: [uv, venv], python: ["{bench.python}"]}}\nvariables: {{copy: [a, b, c]}}\n'
+        "defaults: {lock: {mode: frozen}}\n"
+    )
+    for pattern in ("uv", "venv"):
+        for copy in "abc":
+            target = bench.project / f"locks/{bench.leg(pattern)}.txt"
+            assert target.exists(), copy  # noqa: S101 - a variable does not change which lock a leg has
+    state = bench.project / ".ci-envs"
+
+    def absent() -> None:
+        bench.remove(state / "envs", state / "records", state / "bytecode")
+
+    two, one = pairs(
+        bench.ours("run", "-q", "--jobs=2", "six.yml", before=absent),
+        bench.ours("run", "-q", "--jobs=1", "six.yml", before=absent),
+        3,
+    )
+    yield Row(
+        "6 legs, --jobs 2",
+        two,
+        one,
+        "--jobs 1",
+        "at most 0.65 x",
+        two <= 0.65 * one,
+        "medians of 3; environments absent",
+    )
+
+
+def digests(bench: Bench) -> Iterator[Row]:
+    """500 MB of files: read, and read again where they are hard links of what was read."""
+    big, linked = bench.folder / "big", bench.folder / "linked"
+    source = bench.project / ".ci-envs/envs" / bench.leg("uv")
+    size = sum(path.lstat().st_size for path in source.rglob("*") if path.is_file())
+    for number in range(-(-500_000_000 // size)):
+        shutil.copytree(source, big / str(number), symlinks=True)
+    shutil.copytree(big, linked, symlinks=True, copy_function=os.link)
+    files = [path for path in sorted(big.rglob("*")) if path.is_file() and not path.is_symlink()]
+    total = sum(path.stat().st_size for path in files)
+    ours, theirs = calls(lambda: read_content(big), lambda: _plain(files))
+    note = f"{total / 1e6:.0f} MB in {len(files)} files"
+    yield Row(
+        "every file read and hashed", ours, theirs, "hashlib, one thread", "at most 1.3 x", ours <= 1.3 * theirs, note
+    )
+
+    def shared() -> None:
+        read_content(linked, cache=known)
+
+    known = HashCache()
+    read_content(big, cache=known)
+    ours, theirs = calls(shared, lambda: _plain(files))
+    yield Row("... of a leg that shares them", ours, theirs, "the same", "at most 0.4 x", ours <= 0.4 * theirs, note)
+
+
+def _plain(files: list[Path]) -> None:
+    for path in files:
+        hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+ALL_CASES = (start_up, many_legs, uv_leg, nothing_to_do, venv_leg, digests, jobs)

@@ -1,0 +1,28 @@
+"""Times one pattern's own build in this process: ``install.py LEG PYTHON OUTPUT``; the project is the current folder."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from ci_envs.asking import Asked, orders_for
+from ci_envs.order import prepare
+
+
+def main() -> None:
+    """Prepares the leg, then times ``Pattern.build`` alone."""
+    leg, python, output = sys.argv[1:]
+    asked = Asked(root=Path(), patterns=(leg.partition("-")[0],), pythons=(python,))
+    todo = orders_for(asked)
+    todo.layout.prepare()
+    pattern, work, _ = prepare(todo.orders[0])
+    lock = pattern.lock(todo.orders[0].leg, work)
+    work.stage = "build"
+    began = time.perf_counter()
+    pattern.build(todo.orders[0].leg, lock, work)
+    Path(output).write_text(str(time.perf_counter() - began))
+
+
+if __name__ == "__main__":
+    main()
