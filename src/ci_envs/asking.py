@@ -47,6 +47,8 @@ class Asked:
     groups: tuple[str, ...] = ()
     #: Tables of configuration that flags stand for: ``{"test": {"command": "pytest -q"}}``.
     flags: Mapping[str, Any] = field(default_factory=dict)
+    #: Those flags as they were given, for the command that does the same again.
+    said: tuple[str, ...] = ()
     mode: LockMode | None = None
     as_of: str = ""
     offline: bool = False
@@ -226,4 +228,7 @@ def _reproduce(asked: Asked, leg_id: str) -> str:
         words += [f"--group={g}" for g in asked.groups]
     elif asked.matrix is not None:
         words.append(asked.matrix.as_posix())
+    words += [f"--lock-mode={asked.mode}"] if asked.mode else []
+    words += [f"--as-of={asked.as_of}"] if asked.as_of else []
+    words += asked.said
     return shlex.join([*words, "--only", leg_id])

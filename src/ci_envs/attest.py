@@ -1,6 +1,6 @@
 """RECORD against the wheel that the lock's hash names.
 
-Files can be compared with RECORD (``records.py``), but who compares RECORD? Installers check a hash when they
+Files can be compared with RECORD (``record_check.py``), but who compares RECORD? Installers check a hash when they
 download, not when they link from their cache; and a hard-linked file that is edited in one environment is edited in
 the cache too. Edit RECORD as well, and ``uv pip sync --require-hashes`` installs the altered file with exit code 0.
 
@@ -33,7 +33,7 @@ from ci_envs.launchers import is_launcher, without_interpreter
 from ci_envs.layout import write_atomically
 from ci_envs.model.content import INSTALLER_FILES
 from ci_envs.model.record import Finding
-from ci_envs.records import examine, recorded_digest
+from ci_envs.record_check import examine, recorded_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

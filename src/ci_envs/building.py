@@ -21,7 +21,7 @@ from ci_envs.layout import Layout, remove_tree
 from ci_envs.model.inventory import Inventory
 from ci_envs.model.record import Finding
 from ci_envs.patterns.installing import clean_cache, uv
-from ci_envs.records import verify_records
+from ci_envs.record_check import verify_records
 from ci_envs.tools import uv_program
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _build_once(
 
 def _altered_cache(names: tuple[str, ...]) -> Finding:
     return Finding(
-        code="ENV114",
+        code="ENV119",
         severity="warning",
         title="cache was altered",
         message=f"the installer's cache gave altered files of {', '.join(names)}; they were fetched anew",

@@ -28,7 +28,7 @@ from .redact import Redactor
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Command", "Outcome", "hand_over", "run", "stop_all"]
+__all__ = ["Command", "Outcome", "hand_over", "run", "stop_all", "stopping"]
 
 #: What is kept of one stream in memory, in bytes: its end, where the reason of a failure is. The log has all of it.
 CAPTURE_LIMIT = 64 * 1024 * 1024
@@ -155,6 +155,11 @@ def stop_all() -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(max(0.0, deadline - time.monotonic()))
         _signal_group(process, _KILL)
+
+
+def stopping() -> bool:
+    """Whether :func:`stop_all` was called: nothing may begin any more."""
+    return _LIVE.stopping
 
 
 _TERM = signal.SIGTERM

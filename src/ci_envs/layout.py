@@ -6,26 +6,30 @@ Everything in it can be removed at any time; nothing else of the user's is writt
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import stat
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci_envs.errors import BrokenError, UsageError
+from ci_envs.errors import BrokenError, InterruptedRun, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Layout", "held", "remove_tree", "write_atomically"]
+__all__ = ["Layout", "disk_is_full", "discard_part", "held", "remove_tree", "write_atomically"]
 
 #: How long another run's lock is waited for.
 WAIT_SECONDS = 1800.0
 _POLL_SECONDS = 0.02
 
 # https://bford.info/cachedir/: backup programs leave such a folder out.
+_FOLDERS = ("envs", "records", "logs", "tmp", "locks", "bytecode")
+
 _CACHEDIR_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# This folder was made by ci-envs.\n"
 
 
@@ -43,21 +47,46 @@ class Layout:
         return cls(root=root.resolve(), state=Path(named).resolve() if named else root.resolve() / ".ci-envs")
 
     def prepare(self) -> None:
-        """Makes the folder, which git and backup programs leave alone; :class:`UsageError` where that cannot be."""
+        """Makes the folder, which git and backup programs leave alone.
+
+        Raises :class:`UsageError` where it cannot be had, :class:`BrokenError` where the disk is full.
+        """
+        self._refuse_unfit()
         try:
             self.state.mkdir(parents=True, exist_ok=True)
-            for name, text in ((".gitignore", "*\n"), ("CACHEDIR.TAG", _CACHEDIR_TAG)):
-                if not (self.state / name).exists():
-                    write_atomically(self.state / name, text.encode())
+            if not (self.state / ".gitignore").exists():
+                write_atomically(self.state / ".gitignore", b"*\n")
+            # Each time: only writing tells whether the folder can be written to.
+            write_atomically(self.state / "CACHEDIR.TAG", _CACHEDIR_TAG.encode())
         except OSError as error:
+            if disk_is_full(error):
+                raise BrokenError(f"the disk is full: {self.state} cannot be written to") from error
             raise UsageError(
                 f"cannot write to {self.state}: {error.strerror}",
                 hint="make the folder writable, or name another with CI_ENVS_STATE_DIR",
             ) from error
 
+    def _refuse_unfit(self) -> None:
+        """No environment can lie in such a folder, or none should."""
+        hint = "name another folder with CI_ENVS_STATE_DIR"
+        # A repository can hold a link; what we write must not end up wherever it leads.
+        for folder in (self.state, *(self.state / name for name in _FOLDERS)):
+            if folder.is_symlink():
+                raise UsageError(f"{self.shown(folder)} is a link", hint=f"remove it, or {hint}")
+        if os.pathsep in str(self.state):  # `python -m venv` refuses it too: its programs could not be put on PATH
+            raise UsageError(f"{str(self.state)!r} holds {os.pathsep!r}, which separates folders on PATH", hint=hint)
+        try:
+            str(self.state).encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{str(self.state)!r} is not UTF-8", hint=hint) from error
+
     def prefix(self, leg_id: str) -> Path:
         """The environment itself."""
         return self.state / "envs" / leg_id
+
+    def aside(self, leg_id: str) -> Path:
+        """Where the old environment stands while a new one is built: a name that no leg can have."""
+        return self.state / "envs" / f".{leg_id}.old"
 
     def record(self, leg_id: str) -> Path:
         """The leg's record."""
@@ -100,10 +129,13 @@ class Layout:
 
 @contextlib.contextmanager
 def held(path: Path, who: str, wait: float = WAIT_SECONDS) -> Iterator[tuple[int, ...]]:
-    """Holds a lock file against other threads and processes; :class:`BrokenError` says ``who`` after ``wait`` seconds.
+    """Holds a lock file against other threads and processes.
 
     On POSIX it is flock(2), which belongs to the open file and not to the process: a child that was given the
     descriptor goes on holding the lock when its parent is killed outright, for as long as it writes.
+
+    Raises :class:`BrokenError` that says ``who`` after ``wait`` seconds, :class:`InterruptedRun` where the run is
+    interrupted meanwhile.
     """
     if sys.platform == "win32":
         from filelock import FileLock, Timeout
@@ -114,25 +146,66 @@ def held(path: Path, who: str, wait: float = WAIT_SECONDS) -> Iterator[tuple[int
         except Timeout as error:
             raise _waited(path, who, wait) from error
         return
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = _take(path, who, time.monotonic() + wait, wait)
     try:
-        _take(descriptor, path, who, wait)
         yield (descriptor,)
     finally:
         os.close(descriptor)
 
 
-def _take(descriptor: int, path: Path, who: str, wait: float) -> None:
+def _take(path: Path, who: str, deadline: float, wait: float) -> int:
+    """An open file that holds the lock, and that is still the one which the path names."""
+    while True:
+        descriptor = _open(path)
+        try:
+            while not _locked(descriptor):
+                _refuse_when_interrupted(who)
+                if time.monotonic() > deadline:
+                    raise _waited(path, who, wait)
+                time.sleep(_POLL_SECONDS)
+            if _is_at(path, descriptor):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # it was removed or moved while its lock was waited for
+
+
+def _open(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        path.unlink(missing_ok=True)  # a link, which none of ours is
+    return os.open(path, flags, 0o666)
+
+
+def _locked(descriptor: int) -> bool:
     import fcntl
 
-    deadline = time.monotonic() + wait
-    while True:
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() > deadline:
-                raise _waited(path, who, wait) from error
-        time.sleep(_POLL_SECONDS)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _refuse_when_interrupted(who: str) -> None:
+    from ci_envs import command
+
+    if command.stopping():
+        raise InterruptedRun(f"stopped while it waited: {who}")
 
 
 def _waited(path: Path, who: str, wait: float) -> BrokenError:
@@ -140,29 +213,69 @@ def _waited(path: Path, who: str, wait: float) -> BrokenError:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """The whole file or none of it: written beside its place, then moved there."""
+    """The whole file or none of it: written beside its place, then moved there.
+
+    The file beside it has one name, and a lock that keeps two writers apart: what a killed writer left is used up by
+    the next one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.{id(data):x}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    part = _part(path)
+    with _alone_at(part):
+        try:
+            with part.open("wb") as file:
+                file.write(data)
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+def discard_part(path: Path) -> None:
+    """Removes what a killed writer of a file left beside it."""
+    part = _part(path)
+    if part.is_symlink() or part.exists():
+        with _alone_at(part):
+            part.unlink(missing_ok=True)
+
+
+def _part(path: Path) -> Path:
+    # Windows has no lock of its own that goes with the file when it is moved.
+    own = f".{os.getpid()}.{time.monotonic_ns():x}" if sys.platform == "win32" else ""
+    return path.with_name(f".{path.name}{own}.part")
+
+
+def _alone_at(part: Path) -> contextlib.AbstractContextManager[object]:
+    return contextlib.nullcontext() if sys.platform == "win32" else held(part, f"another run writes {part}")
+
+
+def disk_is_full(error: OSError) -> bool:
+    """Whether it was the disk, or the user's share of it, that had no room."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def remove_tree(path: Path) -> None:
-    """Removes a folder, made-read-only parts too. A link is removed, never followed."""
+    """Removes a folder, made-read-only parts too, and what another process adds to it meanwhile.
+
+    A link is removed, never followed.
+    """
     if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.exists():
-        shutil.rmtree(path, onerror=_unlock_and_retry)
+        path.unlink(missing_ok=True)
+        return
+    for last in (False, False, True):
+        if not path.exists():
+            return
+        try:
+            return shutil.rmtree(path)
+        except OSError:
+            if last:
+                raise
+            _make_removable(path)
 
 
-def _unlock_and_retry(function: object, path: str, _error: object) -> None:
-    parent = Path(path).parent
-    parent.chmod(0o700)
-    if not Path(path).is_symlink():
-        Path(path).chmod(0o700)
-    if callable(function):
-        function(path)
+def _make_removable(top: Path) -> None:
+    """Gives us back the folders of a tree that something has closed."""
+    for folder, folders, _ in os.walk(top):
+        for name in (folder, *(os.path.join(folder, name) for name in folders)):  # noqa: PTH118 - a walk
+            with contextlib.suppress(OSError):
+                if stat.S_ISDIR(os.lstat(name).st_mode):
+                    os.chmod(name, stat.S_IRWXU)  # noqa: PTH101 - a walk

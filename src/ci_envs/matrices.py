@@ -67,7 +67,8 @@ def matrix_from(detection: Detection, project: Project) -> Matrix:
 def ad_hoc_matrix(
     root: Project, *, patterns: tuple[str, ...], pythons: tuple[str, ...], groups: tuple[str, ...]
 ) -> Matrix:
-    """The matrix of flags: what is not named is taken as :func:`matrix_from` takes it."""
+    """The matrix of flags: what is not named, or ``auto``, is taken as :func:`matrix_from` takes it."""
+    patterns = tuple(pattern for pattern in patterns if pattern != "auto")
     for pattern in patterns:
         if pattern not in KNOWN_PATTERNS:
             raise UsageError(f"there is no pattern {pattern!r}{nearest(pattern, KNOWN_PATTERNS)}")

@@ -77,12 +77,14 @@ def prepare(order: Order) -> tuple[Pattern, Work, tuple[Evidence, ...]]:
             f"nothing in {leg.project!r} describes a {leg.pattern} environment",
             hint=f"ci-envs detect --project {leg.project} says what is described",
         )
+    interpreter = _interpreter(order)
+    _refuse_unwanted_python(project, interpreter)
     work = Work(
         leg=leg,
         project=project,
         config=order.config,
         layout=order.layout,
-        interpreter=_interpreter(order),
+        interpreter=interpreter,
         selection=select(leg, project, order.config),
         policy=order.policy,
         environ=order.environ,
@@ -95,6 +97,27 @@ def _refuse_other_machines(leg: Leg) -> None:
     here = machine.facts()
     if (leg.os, leg.arch) != (here.os, here.arch):
         raise Skip(f"this machine is {here.os}-{here.arch}, the leg is {leg.platform}")
+
+
+def _refuse_unwanted_python(project: Project, interpreter: Interpreter) -> None:
+    """A Python outside of ``requires-python`` is said at once, and not by a resolver minutes later."""
+    wanted = project.table("project").get("requires-python")
+    if not isinstance(wanted, str):
+        return
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        fits = SpecifierSet(wanted).contains(interpreter.version, prereleases=True)
+    except InvalidSpecifier as error:
+        raise UsageError(
+            f"project.requires-python is {wanted!r}, which is no specifier", file="pyproject.toml"
+        ) from error
+    if not fits:
+        raise UsageError(
+            f"project.requires-python is {wanted!r}, and this leg has Python {interpreter.version}",
+            file="pyproject.toml",
+            hint="exclude the leg from the matrix, with a reason",
+        )
 
 
 def _interpreter(order: Order) -> Interpreter:

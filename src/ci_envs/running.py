@@ -28,13 +28,16 @@ def run_legs(orders: Sequence[Order], *, jobs: int, observer: Observer) -> tuple
 
     A leg that an interrupt kept from beginning has no record among them.
     """
-    with ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="leg") as pool, _signals_interrupt():
-        futures = [pool.submit(run_leg, order, observer) for order in orders]
-        interrupted = False
+    futures: list[Future[RunRecord]] = []
+    interrupted = False
+    with _signals_interrupt(), ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="leg") as pool:
         try:
+            futures += [pool.submit(run_leg, order, observer) for order in orders]
             wait(futures, return_when=FIRST_EXCEPTION)
         except KeyboardInterrupt:
             interrupted = True
+            # What is under way ends in seconds; a second Ctrl-C would only leave half of it undone.
+            _ignore_signals()
             command.stop_all()
             pool.shutdown(wait=True, cancel_futures=True)
     return [record for future in futures if (record := _result(future)) is not None], interrupted
@@ -57,13 +60,24 @@ def _signals_interrupt() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    names = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.signal(number, _interrupt) for number in names}
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
+        for number in _SIGNALS:
+            signal.signal(number, _interrupt)
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+def _ignore_signals() -> None:
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            # Not SIG_IGN: a child would inherit that.
+            signal.signal(number, lambda _number, _frame: None)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

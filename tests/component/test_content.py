@@ -24,7 +24,7 @@ from ci_envs.command import Command, Outcome, run
 from ci_envs.content import HashCache, content_from_probe, read_content
 from ci_envs.model.inventory import Inventory
 from ci_envs.model.lock import Pin
-from ci_envs.records import examine
+from ci_envs.record_check import examine
 from ci_envs.resources import probe, probe_text
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from ci_envs.attest import Ledger, attest
 from ci_envs.content import read_content
 from ci_envs.digest import Digest, differences, environment_digest
 from ci_envs.model.lock import Pin
-from ci_envs.records import verify_records
+from ci_envs.record_check import verify_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -88,6 +88,7 @@ def command(
         pythons=pythons,
         groups=groups,
         flags=_flags(test_command, expect_gpu, installer),
+        said=_said(test_command, expect_gpu, installer, stages),
         mode=mode,
         as_of=as_of,
         offline=offline,
@@ -123,6 +124,17 @@ def _flags(test_command: str, expect_gpu: str | None, installer: str | None) -> 
     if installer:
         flags["venv"] = {"installer": installer}
     return flags
+
+
+def _said(test_command: str, expect_gpu: str | None, installer: str | None, stages: str) -> tuple[str, ...]:
+    """The flags that change what a leg is, as they were given."""
+    given = (
+        ("test-command", test_command),
+        ("expect-gpu", expect_gpu),
+        ("installer", installer),
+        ("stages", stages if stages != ",".join(STAGES) else ""),
+    )
+    return tuple(f"--{name}={value}" for name, value in given if value)
 
 
 def _show(report: Report, todo: Orders, asked: Asked, *, as_json: bool) -> None:

@@ -443,7 +443,7 @@ def _hash_all(batch: list[Listed], known: dict[Key, str], data: dict[str, bytes]
             else:
                 row[5] = found or _sha256(path, row[2], buffer)
         except OSError as error:
-            row[1], row[6] = "unreadable", error.strerror or "cannot be read"
+            row[1], row[5], row[6] = "unreadable", "", error.strerror or "cannot be read"
             continue
         if key[1]:  # Windows' directory listings know no inodes
             known[key] = row[5]

@@ -6,7 +6,7 @@ import pytest
 from tests.support.trees import LAUNCHERS, Tree, record_row
 
 from ci_envs.content import read_content
-from ci_envs.records import examine, verify_records
+from ci_envs.record_check import examine, verify_records
 
 if TYPE_CHECKING:
     from pathlib import Path
