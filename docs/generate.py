@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ci_envs.cli import VERBS, main_group
+from ci_envs.codes import CODES
 
 DOCS = Path(__file__).parent
 WIDTH = 100
@@ -31,12 +32,24 @@ def command_line() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def findings() -> str:
+    """The codes of findings."""
+    rows = "\n".join(f"| {code} | {meaning} |" for code, meaning in CODES.items())
+    return (
+        "# Findings\n\n"
+        "<!-- Made by docs/generate.py from src/ci_envs/codes.py; renew with: nox -s docs -->\n\n"
+        "A finding is an error, a warning or information; an error fails the leg. Records, summaries and annotations\n"
+        "carry its code.\n\n"
+        f"| code | meaning |\n| --- | --- |\n{rows}\n"
+    )
+
+
 def _fenced(text: str) -> str:
     lines = "\n".join(line.rstrip() for line in text.splitlines())
     return f"```text\n{lines}\n```"
 
 
-PAGES = {"reference/command-line.md": command_line}
+PAGES = {"reference/command-line.md": command_line, "reference/findings.md": findings}
 
 
 def main(argv: list[str]) -> int:

@@ -72,14 +72,14 @@ class Attestation:
     def findings(self) -> tuple[Finding, ...]:
         """ENV113: an error for what is altered, a warning for what could not be compared."""
         return (
-            *(_finding("error", pin, _ALTERED.format(name=pin.name)) for pin in self.altered),
+            *(_finding("error", pin, _ALTERED) for pin in self.altered),
             *(_finding("warning", pin, _UNKNOWN) for pin in self.unknown),
         )
 
 
 _ALTERED = (
     "its RECORD is not that of the wheel which the lock's hash names, so its files may have been altered in the "
-    "installer's cache; `uv cache clean {name}`, then build the environment again"
+    "installer's cache; build the environment again with `ci-envs run --fresh`"
 )
 _UNKNOWN = "its RECORD could not be compared with the wheel's: no wheel of it could be fetched anew"
 

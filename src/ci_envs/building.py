@@ -18,6 +18,7 @@ from ci_envs.environ import leg_variables
 from ci_envs.environments.host import HostEnvironment
 from ci_envs.errors import BuildError, CheckError
 from ci_envs.layout import Layout, remove_tree
+from ci_envs.model.content import shown
 from ci_envs.model.inventory import Inventory
 from ci_envs.model.record import Finding
 from ci_envs.patterns.installing import clean_cache, uv
@@ -35,7 +36,12 @@ if TYPE_CHECKING:
     from ci_envs.patterns import Pattern
     from ci_envs.work import Work
 
-__all__ = ["Built", "build", "build_inputs", "built_environment", "read_digest"]
+_ALTERED_CACHE = "ENV119"
+
+#: How many changed files a finding names.
+_NAMED = 5
+
+__all__ = ["Built", "build", "build_inputs", "built_environment", "changed_since_built", "read_digest"]
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,8 +78,8 @@ class Built:
 def build(pattern: Pattern, order: Order, lock: Lock, work: Work) -> Built:
     """The leg's environment. :class:`BuildError` where it cannot be built or its files are not the wheels'."""
     inputs = build_inputs(order.leg, lock, work)
-    prefix = work.prefix
-    _recover(prefix)
+    prefix, aside = work.prefix, work.layout.aside(order.leg.id)
+    _recover(prefix, aside)
     why = "asked for anew" if order.fresh else _why_not_kept(order, prefix, inputs)
     if not why:
         return _kept(order, prefix, inputs, work)
@@ -81,9 +87,8 @@ def build(pattern: Pattern, order: Order, lock: Lock, work: Work) -> Built:
         raise CheckError(
             f"{order.leg.id} is not as it was built: {why}", hint=f"build it again with: {order.reproduce}"
         )
-    aside = _aside(prefix)
-    if prefix.exists():
-        prefix.rename(aside)
+    cache.usable_folder(cache.cache_root(work.environ))
+    _stand_aside(prefix, aside)
     try:
         facts = _build_until_attested(pattern, order, lock, work, inputs)
     except BaseException:
@@ -92,7 +97,50 @@ def build(pattern: Pattern, order: Order, lock: Lock, work: Work) -> Built:
             aside.rename(prefix)
         raise
     remove_tree(aside)
+    _forget_bytecode(work.layout, order.leg, facts.digest)
     return Built(_environment(order, work.layout, facts), facts, inputs, kept=False, why=f"built: {why}")
+
+
+def _stand_aside(prefix: Path, aside: Path) -> None:
+    """Moves the old environment away, or removes what was never whole: nobody would want that back."""
+    if seal.read_seal(prefix) is None:
+        remove_tree(prefix)
+    else:
+        prefix.rename(aside)
+
+
+def _recover(prefix: Path, aside: Path) -> None:
+    """Puts right what a killed build left: a half environment goes, the one that stood aside comes back."""
+    if not aside.exists():
+        return
+    if seal.read_seal(prefix) is not None:
+        remove_tree(aside)
+        return
+    remove_tree(prefix)
+    aside.rename(prefix)
+
+
+def _forget_bytecode(layout: Layout, leg: Leg, content_digest: str) -> None:
+    """Bytecode of environments that are gone."""
+    now = layout.bytecode(leg.id, content_digest)
+    for path in now.parent.glob("*"):
+        if path != now:
+            remove_tree(path)
+
+
+def changed_since_built(built: Built) -> tuple[Finding, ...]:
+    """ENV120, a warning, where what ran inside has changed files of the environment.
+
+    Nothing is undone: the next run sees the same and builds anew.
+    """
+    prefix = built.environment.prefix
+    found = seal.read_seal(prefix)
+    changed = ["the seal"] if found is None else seal.intact(prefix, found)
+    if not changed:
+        return ()
+    rest = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+    message = f"what ran inside changed {', '.join(map(shown, changed[:_NAMED]))}{rest}; the next run builds it anew"
+    return (Finding(code="ENV120", severity="warning", title="environment was changed", message=message),)
 
 
 def built_environment(layout: Layout, leg: Leg, environ: Mapping[str, str]) -> HostEnvironment:
@@ -181,7 +229,7 @@ def _build_once(
 
 def _altered_cache(names: tuple[str, ...]) -> Finding:
     return Finding(
-        code="ENV119",
+        code=_ALTERED_CACHE,
         severity="warning",
         title="cache was altered",
         message=f"the installer's cache gave altered files of {', '.join(names)}; they were fetched anew",
@@ -231,10 +279,11 @@ def _sealed(order: Order, work: Work, content: Content, inputs: dict[str, str], 
         digest=found.value,
         bytes=found.bytes,
         files=found.files,
-        inventory=inventory,
+        inventory=_with_seeds(inventory, work.seeds),
         seeds=tuple(sorted(work.seeds)),
         own=tuple(sorted(own)),
-        findings=tuple(f for f in work.findings if f.code.startswith("ENV")),
+        # What befell this build is no news of a later run.
+        findings=tuple(f for f in work.findings if f.code.startswith("ENV") and f.code != _ALTERED_CACHE),
         tools=dict(work.tools),
     )
     written = seal.Facts(
@@ -253,6 +302,13 @@ def read_digest(prefix: Path) -> digest.Digest:
     if facts is None:
         raise BuildError(f"there is no whole environment at {prefix}")
     return _digest(read_content(prefix), facts.seeds, facts.own)
+
+
+def _with_seeds(inventory: Inventory, seeds: frozenset[str]) -> Inventory:
+    marked = tuple(
+        msgspec.structs.replace(found, seed=True) if found.name in seeds else found for found in inventory.distributions
+    )
+    return msgspec.structs.replace(inventory, distributions=marked)
 
 
 def _facts(found: seal.Seal) -> Facts | None:
@@ -293,19 +349,3 @@ def _host(
         temp=temp,
         hashes=hashes,
     )
-
-
-def _aside(prefix: Path) -> Path:
-    return prefix.with_name(f"{prefix.name}.old")
-
-
-def _recover(prefix: Path) -> None:
-    """Puts right what a killed build left: a half environment goes, the one that stood aside comes back."""
-    aside = _aside(prefix)
-    if not aside.exists():
-        return
-    if seal.read_seal(prefix) is not None:
-        remove_tree(aside)
-        return
-    remove_tree(prefix)
-    aside.rename(prefix)

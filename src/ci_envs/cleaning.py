@@ -36,10 +36,10 @@ def _of_leg(layout: Layout, leg: str) -> list[Path]:
     prefix = layout.prefix(leg)
     return [
         prefix,
-        prefix.with_name(f"{leg}.old"),
+        layout.aside(leg),
         layout.record(leg),
         layout.log(leg, "build").parent,
-        layout.bytecode(leg, "").parent,
+        layout.bytecode(leg, ""),
         layout.temp(leg),
     ]
 

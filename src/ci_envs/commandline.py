@@ -2,31 +2,57 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from typing import TYPE_CHECKING
 
 from ci_envs.errors import UsageError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = ["split"]
 
-# What only a shell understands. "*" is left out: pytest's -k and globs of tools carry it rightly.
-_SHELL = {"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1"}
+# What a POSIX shell takes as it is (XCU 2.2): after a backslash, in single quotes, and nearly so in double quotes.
+_TAKEN_AS_IS = re.compile(r"\\.|'[^']*'", re.DOTALL)
+_QUOTED = re.compile(r"\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
+
+# What only a shell understands. "*" and "(" are left out: to pytest's -k and to tools' globs they are plain letters.
+_OPERATOR = re.compile(r"[0-9]*(?:&&|\|\||>>|<<|>&|[|&;<>\n])|(?:^|(?<=\s))#")
+_EXPANSION = re.compile(r"\$[A-Za-z_{(]|`")
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 
-def split(command: str | list[str], key: str) -> list[str]:
-    """The arguments. A list is taken as it is; a string is split as a POSIX shell would split words.
+def split(command: str | Sequence[str], key: str) -> list[str]:
+    """The arguments, of which there is at least one. A list is taken as it is; a string is split as a shell would.
 
-    :class:`UsageError` where the string needs a shell (``a && b``): ``key`` says which setting it is.
+    :class:`UsageError` where there is no command, and where the string needs a shell (``a && b``, ``$HOME``,
+    ``A=1 b``); ``key`` says which setting it is.
     """
-    if isinstance(command, list):
-        return command
+    words = _words(command, key) if isinstance(command, str) else list(command)
+    if not words or not words[0]:
+        raise UsageError(f"{key} is no command", hint="name a program, or leave the key out")
+    return words
+
+
+def _words(command: str, key: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError as error:
         raise UsageError(f"{key}: {command!r} cannot be split into words: {error}") from error
-    found = next((word for word in words if word in _SHELL), None)
-    if found is not None:
+    found = _needs_shell(command.strip())
+    if found:
+        shown = "a second line" if found == "\n" else repr(found)
         raise UsageError(
-            f"{key}: {found!r} needs a shell, and no shell reads commands here",
-            hint=f'write the list ["sh", "-c", {command!r}], or put it into a script',
+            f"{key}: {shown} needs a shell, and no shell reads commands here",
+            hint=f'write the list ["sh", "-c", {command.strip()!r}], or put it into a script',
         )
     return words
+
+
+def _needs_shell(command: str) -> str:
+    """The first thing in it that is not passed on as it is written; empty where there is none."""
+    assigned = _ASSIGNMENT.match(command)
+    operator = _OPERATOR.search(_QUOTED.sub("_", command))
+    expansion = _EXPANSION.search(_TAKEN_AS_IS.sub("_", command))
+    return next((found[0] for found in (assigned, operator, expansion) if found), "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from ci_envs import __version__, machine, testing
-from ci_envs.building import Built, build
+from ci_envs import __version__, command, machine, testing
+from ci_envs.building import Built, build, changed_since_built
 from ci_envs.checking import check
 from ci_envs.errors import BrokenError, CiEnvsError, InterruptedRun, Skip, ToolMissing
-from ci_envs.layout import write_atomically
+from ci_envs.layout import disk_is_full, discard_part, remove_tree, write_atomically
 from ci_envs.model.record import STAGES, EnvironmentFacts, LockFacts, RunRecord, Stage, worst
 from ci_envs.order import prepare
-from ci_envs.record_files import read_record, write_record
+from ci_envs.record_files import find_record, write_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,26 +52,35 @@ class Observer(Protocol):
 def run_leg(order: Order, observer: Observer) -> RunRecord:
     """Runs the stages that are asked for, each to its end or to the first that does not pass.
 
-    Never raises for what happens to a leg: that is in the record. :class:`InterruptedRun` is in the record and is
-    raised as well, since it ends the whole run.
+    Never raises for what happens to a leg: that is in the record, an interrupt too. :class:`InterruptedRun` is raised
+    by a leg that had not begun.
     """
+    _refuse_when_interrupted()
     run = _LegRun(order, observer)
     observer.leg_begins(order.leg)
     try:
         with order.layout.alone(order.leg.id) as held:
-            run.hold = held
+            run.begin(held)
             for name, step in run.steps():
                 if name in order.stages and not run.stage(name, step):
                     break
-    except CiEnvsError as error:  # the leg's lock could not be had, or the run was interrupted
-        run.end("broken", str(error))
-        if isinstance(error, InterruptedRun):
-            raise
-    else:
-        run.end()
+            run.end()
+    # The leg's lock could not be had: the record on disk is another run's, or there is no disk to write to.
+    except InterruptedRun:
+        run.note(status="broken", reason="interrupted before it began")
+        raise
+    except CiEnvsError as error:
+        run.note(status="broken", reason=_sentence(error))
+    except OSError as error:
+        run.note(status="broken", reason=_os_sentence(error))
     finally:
         observer.leg_ends(run.record)
     return run.record
+
+
+def _refuse_when_interrupted() -> None:
+    if command.stopping():
+        raise InterruptedRun("stopped before it began")
 
 
 @dataclass
@@ -87,16 +96,12 @@ class _LegRun:
     work: Work | None = None
     lock: Lock | None = None
     built: Built | None = None
+    #: Whether something of the project's ran in the environment.
+    ran: bool = False
 
     def __post_init__(self) -> None:
-        leg = self.order.leg
-        path = self.order.layout.record(leg.id)
-        try:
-            self.previous = read_record(path) if path.exists() else None
-        except CiEnvsError:
-            self.previous = None  # not ours to trust: everything is done anew
         self.record = RunRecord(
-            leg=leg,
+            leg=self.order.leg,
             status="broken",
             reason="not finished",
             started=_now(),
@@ -104,6 +109,14 @@ class _LegRun:
             machine=machine.facts(),
             reproduce=self.order.reproduce,
         )
+
+    def begin(self, held: tuple[int, ...]) -> None:
+        """Once the leg's lock is ours: what the run before has left."""
+        layout, leg_id = self.order.layout, self.order.leg.id
+        self.hold = held
+        # One that cannot be read is not ours to trust: everything is done anew.
+        self.previous = find_record(layout.record(leg_id))
+        remove_tree(layout.temp(leg_id))
 
     def steps(self) -> tuple[tuple[StageName, Callable[[], str]], ...]:
         """The pipeline."""
@@ -120,6 +133,8 @@ class _LegRun:
         """The lock, in sync as the policy asks."""
         pattern, work = self.ready()
         self.lock = lock = pattern.lock(self.order.leg, work)
+        for name in lock.files:
+            discard_part(work.project.path(name))
         self.note(
             lock=LockFacts(path=lock.path, format=lock.format, sha256=lock.sha256, digest=lock.digest, pins=lock.pins)
         )
@@ -146,12 +161,15 @@ class _LegRun:
     def check(self) -> str:
         """The health check."""
         _, work = self.ready()
-        return check(self.order, work, self.locked(), self.environment(), self.previous)
+        said = check(self.order, work, self.locked(), self.environment(), self.previous)
+        self.ran = not said.endswith("unchanged")
+        return said
 
     def test(self) -> str:
         """The project's own tests."""
         _, work = self.ready()
         counts, why = testing.run_tests(work, self.locked(), self.environment().environment)
+        self.ran = True
         self.note(tests=counts)
         if counts.failed or why:
             raise testing.verdict(counts, why)
@@ -160,9 +178,6 @@ class _LegRun:
     def stage(self, name: StageName, step: Callable[[], str]) -> bool:
         """Runs one stage and writes the record; whether the next may run."""
         self.observer.stage_begins(self.order.leg, name)
-        log = self.order.layout.log(self.order.leg.id, name)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_bytes(b"")
         if self.work is not None:
             self.work.stage = name
         began = time.monotonic()
@@ -174,41 +189,54 @@ class _LegRun:
             seconds=round(time.monotonic() - began, 3),
             exit_code=error.exit_code if error and status in ("failed", "broken") else 0,
         )
-        findings = tuple(self.work.findings) if self.work else ()
-        tools = dict(self.work.tools) if self.work else {}
-        extra = dict(self.work.extra) if self.work else {}
-        reached = f"not finished: {name} was the last stage"
-        self.note(stages=(*self.record.stages, stage), findings=findings, tools=tools, extra=extra, reason=reached)
+        self.note(stages=(*self.record.stages, stage), reason=f"not finished: {name} was the last stage")
+        self.gather()
         self.write()
         self.observer.stage_ends(self.order.leg, stage)
-        if isinstance(error, InterruptedRun):
-            raise error
         return status == "passed"
 
     def attempt(self, name: StageName, step: Callable[[], str]) -> tuple[Status, str, CiEnvsError | None]:
         """What became of a stage: every way that it can end has a name."""
         try:
+            _refuse_when_interrupted()
+            log = self.order.layout.log(self.order.leg.id, name)
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_bytes(b"")
             return "passed", step(), None
+        except InterruptedRun as error:
+            return "broken", f"interrupted: {error}", error
         except CiEnvsError as error:
             return _status(error), _sentence(error), error
         except OSError as error:
-            return "broken", f"{_os_reason(error)}: {error.strerror or error}", None
+            return "broken", _os_sentence(error), None
         except Exception as error:  # noqa: BLE001 - one leg's bug must not end the others; the log has its trace
             trace = self.order.layout.log(self.order.leg.id, f"{name}.trace")
-            write_atomically(trace, traceback.format_exc().encode())
+            with contextlib.suppress(OSError):
+                write_atomically(trace, traceback.format_exc().encode())
             where = self.order.layout.shown(trace)
             return "broken", f"unexpected {type(error).__name__}: {error}; a bug in ci-envs: {where} shows where", None
 
-    def end(self, status: Status | None = None, reason: str = "") -> None:
+    def end(self) -> None:
         """The verdict over all stages. A test stage that had nothing to run takes nothing from the others."""
+        if self.ran and self.built is not None and self.work is not None:
+            self.work.findings += changed_since_built(self.built)
+        self.gather()
         stages = self.record.stages
         bad = next((stage for stage in stages if stage.status in ("failed", "broken")), None)
         skipped = next((stage for stage in stages if stage.status == "skipped" and stage.name != "test"), None)
-        if status is None:
-            status = worst([stage.status for stage in stages if stage.name != "test" or stage.status != "skipped"])
-            reason = f"{bad.name}: {bad.reason}" if bad else skipped.reason if skipped else _unrun_test(stages)
-        self.note(status=status, reason=reason)
-        self.write()
+        self.note(
+            status=worst([stage.status for stage in stages if stage.name != "test" or stage.status != "skipped"]),
+            reason=f"{bad.name}: {bad.reason}" if bad else skipped.reason if skipped else _unrun_test(stages),
+        )
+        problem = self.write()
+        if problem and not bad:  # nobody who reads records would learn of this leg
+            self.note(status="broken", reason=f"the record cannot be written: {problem}")
+
+    def gather(self) -> None:
+        """What the workbench has collected, into the record."""
+        if self.work is not None:
+            work = self.work
+            self.note(findings=tuple(work.findings), tools=dict(work.tools), extra=dict(work.extra))
 
     def ready(self) -> tuple[Pattern, Work]:
         """What the detect stage found."""
@@ -235,11 +263,24 @@ class _LegRun:
         """Puts facts into the record."""
         self.record = msgspec.structs.replace(self.record, **facts)
 
-    def write(self) -> None:
-        """The record on disk, whole."""
+    def write(self) -> str:
+        """The record on disk, whole; why it is not there where that cannot be.
+
+        The record of an older run then goes: it would speak for this one, and its room may be all that is missing.
+        """
         self.note(written=_now())
-        if self.order.recorded:
-            write_record(self.order.layout.record(self.order.leg.id), self.record)
+        if not self.order.recorded:
+            return ""
+        path = self.order.layout.record(self.order.leg.id)
+        try:
+            write_record(path, self.record)
+        except OSError:
+            try:
+                path.unlink(missing_ok=True)
+                write_record(path, self.record)
+            except OSError as error:
+                return _os_sentence(error)
+        return ""
 
 
 def _unrun_test(stages: tuple[Stage, ...]) -> str:
@@ -256,9 +297,10 @@ def _sentence(error: CiEnvsError) -> str:
     return f"{error}. {error.hint[:1].upper()}{error.hint[1:]}" if error.hint else str(error)
 
 
-def _os_reason(error: OSError) -> str:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return "the disk is full" if full else f"the file system refused {error.filename or 'an operation'}"
+def _os_sentence(error: OSError) -> str:
+    if disk_is_full(error):
+        return f"the disk is full: {error.filename or error.strerror}"
+    return f"the file system refused {error.filename or 'an operation'}: {error.strerror or error}"
 
 
 def _now() -> str:

@@ -56,8 +56,7 @@ _KINDS: dict[str, tuple[Severity, str, str, str]] = {
         "error",
         "altered file",
         "not what RECORD says",
-        "build the environment again; if that does not help, the installer's cache holds the altered file: "
-        "`uv cache clean {name}` (pip: `pip cache purge`)",
+        "build the environment again with `ci-envs run --fresh`: what the cache gives is compared, and fetched anew",
     ),
     "ENV111": ("error", "missing file", "listed in RECORD and not there", "build the environment again"),
     "ENV112": (
@@ -110,7 +109,7 @@ def _finding(code: str, name: str, version: str, severity: Severity, problems: l
     named = [shown(p.path) + (f" ({p.detail})" if p.detail else "") for p in problems[:_NAMED]]
     rest = f" and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
     whose = f"{name} {version}: " if name else ""
-    message = f"{whose}{what}: {', '.join(named)}{rest}; {advice.format(name=name)}"
+    message = f"{whose}{what}: {', '.join(named)}{rest}; {advice}"
     return Finding(code=code, severity=severity, title=title, message=message)
 
 

@@ -32,12 +32,11 @@ def run_legs(orders: Sequence[Order], *, jobs: int, observer: Observer) -> tuple
     interrupted = False
     with _signals_interrupt(), ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="leg") as pool:
         try:
-            futures += [pool.submit(run_leg, order, observer) for order in orders]
+            for order in orders:
+                futures.append(pool.submit(run_leg, order, observer))  # noqa: PERF401 - an interrupt must not lose them
             wait(futures, return_when=FIRST_EXCEPTION)
         except KeyboardInterrupt:
             interrupted = True
-            # What is under way ends in seconds; a second Ctrl-C would only leave half of it undone.
-            _ignore_signals()
             command.stop_all()
             pool.shutdown(wait=True, cancel_futures=True)
     return [record for future in futures if (record := _result(future)) is not None], interrupted
@@ -48,21 +47,26 @@ def _result(future: Future[RunRecord]) -> RunRecord | None:
         return None
     error = future.exception()
     if isinstance(error, InterruptedRun):
-        return None
+        return None  # it had not begun
     if error is not None:
         raise error
     return future.result()
 
 
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
 @contextlib.contextmanager
 def _signals_interrupt() -> Iterator[None]:
-    """SIGTERM (a cancelled job, a closed terminal's SIGHUP) ends a run the way Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    """SIGTERM (a cancelled job, a closed terminal's SIGHUP) ends a run the way Ctrl-C does.
+
+    A signal that we were started to ignore stays ignored: ``nohup`` means it.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS if in_main}
+    before = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
     try:
-        for number in _SIGNALS:
+        for number in before:
             signal.signal(number, _interrupt)
         yield
     finally:
@@ -70,15 +74,14 @@ def _signals_interrupt() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-
-def _ignore_signals() -> None:
-    if threading.current_thread() is threading.main_thread():
-        for number in _SIGNALS:
-            # Not SIG_IGN: a child would inherit that.
-            signal.signal(number, lambda _number, _frame: None)
-
-
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    # What is under way ends in seconds; a second Ctrl-C would only leave half of it undone. Not SIG_IGN, which
+    # children would inherit.
+    for number in _SIGNALS:
+        if signal.getsignal(number) is _interrupt:
+            signal.signal(number, _wait_for_the_end)
     raise KeyboardInterrupt
+
+
+def _wait_for_the_end(_number: int, _frame: FrameType | None) -> None:
+    pass

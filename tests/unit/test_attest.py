@@ -73,7 +73,7 @@ def test_a_file_that_was_edited_together_with_its_record_is_found_and_named(tmp_
     (finding,) = told.findings
     assert (finding.code, finding.severity) == ("ENV113", "error")
     assert "pkg 1.0" in finding.message
-    assert "uv cache clean pkg" in finding.message
+    assert "ci-envs run --fresh" in finding.message
     assert to_refresh(read_content(edited.prefix), told) == ("pkg",)
 
 

@@ -36,7 +36,7 @@ def test_an_edited_file_is_found_and_named(tree: Tree) -> None:
     (finding,) = verify_records(read_content(tree.prefix))
     assert (finding.code, finding.severity) == ("ENV110", "error")
     assert f"pkg 1.0: not what RECORD says: {SITE}/pkg/__init__.py" in finding.message
-    assert "uv cache clean pkg" in finding.message
+    assert "ci-envs run --fresh" in finding.message
 
 
 def test_an_edited_script_is_found(tree: Tree) -> None:

@@ -26,6 +26,8 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, order=True):
     #: The address in direct_url.json, without credentials; empty for what an index gave.
     url: str = ""
     editable: bool = False
+    #: Whether the environment was made with it, as ``python -m venv`` brings pip: no lock promises it.
+    seed: bool = False
 
 
 class Interpreter(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,12 +23,13 @@ def parity(records: Iterable[RunRecord]) -> tuple[Parity, ...]:
 
     Legs are compared that lock the same intent: those of one project and one resolution, since a leg of lowest
     versions differs from one of highest versions on purpose. A leg that has not got a package is not compared
-    for it: that it lacks one which it should have is for the check of installed against locked.
+    for it: that it lacks one which it should have is for the check of installed against locked. The pip that an
+    environment was made with is its interpreter's, and no package of the lock.
     """
     versions: dict[tuple[str, str, str], dict[str, str]] = {}
     for record in records:
         for distribution in record.inventory:
-            if distribution.manager in _MANAGERS:
+            if distribution.manager in _MANAGERS and not distribution.seed:
                 key = (record.leg.project, distribution.name, record.leg.resolution)
                 versions.setdefault(key, {})[record.leg.id] = distribution.version
     return tuple(

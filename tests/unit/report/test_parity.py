@@ -50,3 +50,12 @@ def test_the_version_of_most_legs_comes_last() -> None:
     row = Parity(package="numpy", versions={"a": "2", "b": "1", "c": "2"})
 
     assert by_version(row) == [("1", ["b"]), ("2", ["a", "c"])]
+
+
+def test_what_an_environment_was_made_with_is_no_difference() -> None:
+    legs = [
+        record(pattern=pattern, inventory=(Distribution(name="pip", version=version, seed=True),))
+        for pattern, version in (("uv", "24.2"), ("venv", "23.2.1"))
+    ]
+
+    assert parity(legs) == ()
