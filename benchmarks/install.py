@@ -1,4 +1,4 @@
-"""Times one pattern's own build in this process: ``install.py LEG PYTHON OUTPUT``; the project is the current folder."""
+"""Times one pattern's own build in this process: ``install.py LEG PYTHON OUTPUT``, in the project's folder."""
 
 from __future__ import annotations
 

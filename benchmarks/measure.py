@@ -1,4 +1,4 @@
-"""Whole processes, timed in pairs: ours, theirs, ours, theirs; medians of five, so that a noisy machine is noise in both."""
+"""Whole processes, timed in pairs (ours, theirs, ours, theirs), so that a noisy machine is noise in both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``nox -s bench``: a table of ratios. ``-- CASE...`` chooses cases; ``--strict`` exits with 1 where a goal is not met."""
+"""``nox -s bench``: a table of ratios. ``-- CASE...`` chooses; ``--strict`` exits with 1 where a goal is missed."""
 
 from __future__ import annotations
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ci_envs import machine
@@ -115,15 +116,23 @@ def orders_for(asked: Asked) -> Orders:
 
 
 def order_for(asked: Asked, leg_id: str) -> Order:
-    """The order of one leg: of the matrix, else of the record that a run without a matrix left."""
+    """The order of one leg: of the matrix, else of the record that a run without this matrix left."""
+    path = Layout.at(asked.root, asked.environ).record(leg_id)
+    if is_leg_id(leg_id) and path.is_file() and not _in_matrix(asked, leg_id):
+        return _from_record(asked, read_record(path), Layout.at(asked.root, asked.environ))
+    return orders_for(replace(asked, only=(leg_id,), skip=())).orders[0]
+
+
+def _in_matrix(asked: Asked, leg_id: str) -> bool:
+    """A matrix that cannot be read is an error here, too: what it configures must not go unseen."""
+    from ci_envs.plan import expand
+
     try:
-        return orders_for(replace(asked, only=(leg_id,), skip=())).orders[0]
-    except (UsageError, NothingToDo) as error:
-        layout = Layout.at(asked.root, asked.environ)
-        path = layout.record(leg_id)
-        if not is_leg_id(leg_id) or not path.is_file():
-            raise error from None
-        return _from_record(asked, read_record(path), layout)
+        matrix = _matrix(Project(asked.root), asked)
+    except NothingToDo:
+        return False
+    cells = expand(matrix, os=machine.os_name(), arch=machine.arch_name()).cells
+    return any(cell.leg.id == leg_id for cell in cells)
 
 
 def _from_record(asked: Asked, record: RunRecord, layout: Layout) -> Order:
@@ -193,30 +202,27 @@ def _policy(asked: Asked, config: Config) -> LockPolicy:
 def instant(text: str, now: datetime | None = None) -> str:
     """An ISO 8601 instant for a date (its end, in UTC), an instant, or a span back from now (``7 days``).
 
-    A span counts from the last midnight in UTC, so that every run of a day makes one lock.
+    A span counts from the last midnight in UTC, so that every run of a day makes one lock. Empty for no text.
     """
     if not text:
         return ""
     try:
-        if len(text) == len("2026-01-31"):
-            day = datetime.fromisoformat(text).replace(tzinfo=UTC)
-            return _zulu(day + timedelta(days=1))
-        given = datetime.fromisoformat(text)
-        return _zulu(given if given.tzinfo else given.replace(tzinfo=UTC))
-    except ValueError:
-        pass
-    try:
-        span = timedelta(seconds=seconds(text))
-    except UsageError as error:
+        moment = _moment(text, now or datetime.now(UTC)).astimezone(UTC)
+    except (UsageError, OverflowError) as error:  # a year past 9999 or before 1
         raise UsageError(
             f"{text!r} is no date, instant or span of time", hint="write 2026-01-31 or '7 days'"
         ) from error
-    midnight = (now or datetime.now(UTC)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return _zulu(midnight - span)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _zulu(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _moment(text: str, now: datetime) -> datetime:
+    with contextlib.suppress(ValueError):
+        return datetime.combine(date.fromisoformat(text), time(), UTC) + timedelta(days=1)
+    with contextlib.suppress(ValueError):
+        given = datetime.fromisoformat(text)
+        return given if given.tzinfo else given.replace(tzinfo=UTC)
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight - timedelta(seconds=seconds(text))
 
 
 def _reproduce(asked: Asked, leg_id: str) -> str:
@@ -227,7 +233,8 @@ def _reproduce(asked: Asked, leg_id: str) -> str:
         words += [f"--pattern={p}" for p in asked.patterns] + [f"--python={p}" for p in asked.pythons]
         words += [f"--group={g}" for g in asked.groups]
     elif asked.matrix is not None:
-        words.append(asked.matrix.as_posix())
+        path = asked.matrix.as_posix()
+        words.append(f"./{path}" if path.startswith("-") else path)
     words += [f"--lock-mode={asked.mode}"] if asked.mode else []
     words += [f"--as-of={asked.as_of}"] if asked.as_of else []
     words += asked.said

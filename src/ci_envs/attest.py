@@ -24,7 +24,7 @@ import json
 import os
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ from ci_envs.model.record import Finding
 from ci_envs.record_check import examine, recorded_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ci_envs.command import Outcome
     from ci_envs.model.content import Content, Installed, Row
@@ -165,13 +165,17 @@ def attest(content: Content, pins: Iterable[Pin], ledger: Ledger, *, trust_first
 def _verdict(content: Content, found: Installed, pin: Pin, ledger: Ledger, trust_first: bool) -> str:
     if not _is_hashed(pin) or found.rows is None:
         return "unattested"
-    key, record = _key(content, found, pin), record_digest(content, found)
+    verdicts = {_one_verdict(key, told, pin, ledger, trust_first) for key, told in _told(content, found, pin)}
+    return next(word for word in ("altered", "unknown", "learned", "matched") if word in verdicts)
+
+
+def _one_verdict(key: str, told: str, pin: Pin, ledger: Ledger, trust_first: bool) -> str:
     held = ledger.known(key)
     if held:
-        return "matched" if held == record else "altered"
+        return "matched" if held == told else "altered"
     if not trust_first:
         return "unknown"
-    return "learned" if ledger.trust(key, pin, record) == record else "altered"
+    return "learned" if ledger.trust(key, pin, told) == told else "altered"
 
 
 def to_refresh(content: Content, attestation: Attestation) -> tuple[str, ...]:
@@ -225,14 +229,22 @@ class _Request:
         )
         if not self.run(command):
             return False
-        content = read_content(prefix)
+        content = self._read(prefix)
         installed = {each.name: each for each in content.installed}
         for pin in pins:
             found = installed.get(pin.name)
             if found is None:
                 return False
-            ledger.learn(_key(content, found, pin), pin, record_digest(content, found))
+            for key, told in _told(content, found, pin):
+                ledger.learn(key, pin, told)
         return True
+
+    def _read(self, prefix: Path) -> Content:
+        """The reference, whose scripts name the interpreter of the environment that it is fetched for."""
+        content = read_content(prefix)
+        root = self.python if self.python.is_dir() else self.python.parent.parent
+        names = (os.path.abspath(root), os.path.realpath(root))  # noqa: PTH100 - with links as they are, too
+        return replace(content, roots=(*content.roots, *(name.replace(os.sep, "/") for name in names)))
 
 
 def _requirement(pin: Pin) -> str:
@@ -244,8 +256,29 @@ def _is_hashed(pin: Pin) -> bool:
     return pin.source in ("index", "url") and any(each.startswith("sha256:") for each in pin.hashes)
 
 
-def _key(content: Content, found: Installed, pin: Pin) -> str:
-    parts = [RULES_VERSION, pin.name, pin.version, sorted(pin.hashes), _tags(content, found)]
+def _told(content: Content, found: Installed, pin: Pin) -> Iterator[tuple[str, str]]:
+    """What an installed distribution says of its wheel: the ledger's key, and a digest.
+
+    RECORD, and which files the wheel marks as executable. RECORD does not tell the latter, and ``chmod`` on a hard
+    link changes them in the installer's cache. A file system that has no such mark shows all files alike.
+    """
+    yield _key(content, found, pin), record_digest(content, found)
+    record = content.by_path.get(f"{found.folder}/RECORD")
+    if record is not None and not record.executable:
+        yield _key(content, found, pin, "executable"), executable_digest(content, found)
+
+
+def executable_digest(content: Content, found: Installed) -> str:
+    """``sha256:<hex>`` over which of a distribution's files are executable; installers make all scripts so."""
+    entries = (content.by_path.get(row.path) for row in found.rows or ())
+    start = f"{content.scripts}/"
+    marked = (entry.path for entry in entries if entry and entry.executable and not entry.path.startswith(start))
+    inside = sorted(path.removeprefix(f"{found.site}/") for path in marked)
+    return "sha256:" + hashlib.sha256(json.dumps(inside).encode()).hexdigest()
+
+
+def _key(content: Content, found: Installed, pin: Pin, *what: str) -> str:
+    parts = [RULES_VERSION, pin.name, pin.version, sorted(pin.hashes), _tags(content, found), *what]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -205,7 +205,8 @@ def _build_until_attested(pattern: Pattern, order: Order, lock: Lock, work: Work
     """Builds; where the installer's cache gave altered files, has them fetched anew and builds once more."""
     before = len(work.findings)
     content, verdict, wrong = _build_once(pattern, order, lock, work)
-    names = attest.to_refresh(content, verdict) if wrong else ()
+    # Offline nothing could take the place of what the cache has.
+    names = attest.to_refresh(content, verdict) if wrong and not work.policy.offline else ()
     if names:
         work.findings[before:] = [_altered_cache(names)]
         clean_cache(work, names)

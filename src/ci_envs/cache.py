@@ -6,6 +6,7 @@ Nothing in it is needed: all of it can be removed at any time, and is made again
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -54,6 +55,8 @@ def usable_folder(path: Path) -> Path:
         with tempfile.TemporaryFile(dir=path):
             return path
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise BrokenError(f"the disk is full: the cache folder {path} cannot be written to") from error
         raise BrokenError(
             f"the cache folder {path} cannot be written to: {error.strerror or error}",
             hint="set CI_ENVS_CACHE_DIR to a folder that can be",

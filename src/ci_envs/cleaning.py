@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from ci_envs import cache
@@ -15,9 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["clean"]
 
+#: Who cleans wants to be told of a run that goes on, not to wait for its end.
+_WAIT_SECONDS = 2.0
+
 
 def clean(root: Path, legs: Sequence[str], *, also_cache: bool, environ: Mapping[str, str]) -> list[str]:
-    """Removes, and answers with the paths that were there."""
+    """Removes, and answers with the paths that were there.
+
+    :class:`BrokenError` where another run is at work on what is to go.
+    """
     layout = Layout.at(root, environ)
     paths = [path for leg in legs for path in _of_leg(layout, leg)] if legs else [layout.state]
     if not legs and layout.state.exists() and not _is_ours(layout.state):
@@ -25,9 +32,21 @@ def clean(root: Path, legs: Sequence[str], *, also_cache: bool, environ: Mapping
     if also_cache:
         paths.append(cache.cache_root(environ))
     there = [path for path in paths if path.exists() or path.is_symlink()]
-    for path in there:
-        remove_tree(path)
+    with contextlib.ExitStack() as locks:
+        for name in _lock_names(layout, legs):
+            locks.enter_context(layout.alone(name, wait=_WAIT_SECONDS))
+        for path in there:
+            # The lock files go last: whoever waits for one begins when nothing is left to be harmed.
+            for inside in path.glob("*") if path == layout.state and not path.is_symlink() else ():
+                if inside.name not in ("locks", "CACHEDIR.TAG"):
+                    remove_tree(inside)
+            remove_tree(path)
     return [layout.shown(path) for path in there]
+
+
+def _lock_names(layout: Layout, legs: Sequence[str]) -> list[str]:
+    known = {path.stem for path in (layout.state / "locks").glob("*.lock")}
+    return sorted(known & set(legs) if legs else known)
 
 
 def _of_leg(layout: Layout, leg: str) -> list[Path]:

@@ -114,7 +114,7 @@ def run(command: Command) -> Outcome:
     """Runs a command to its end.
 
     Raises :class:`ToolMissing` where the program is not there or cannot be run, :class:`UsageError` where an argument
-    is none that a process can be given, and :class:`InterruptedRun` where :func:`stop_all` ended it.
+    is none that a process can be given, :class:`InterruptedRun` where :func:`stop_all` ended it.
     """
     started = time.monotonic()
     redact = Redactor.from_environment(os.environ if command.env is None else command.env)
@@ -132,6 +132,9 @@ def run(command: Command) -> Outcome:
                 _LIVE.processes.discard(process)
     if _LIVE.stopping:
         raise InterruptedRun(f"stopped while running {Path(command.argv[0]).name}")
+    for stream in streams:
+        if stream.failed is not None:
+            raise stream.failed
     stdout, stderr = (stream.text() for stream in streams)
     return Outcome(
         argv=command.argv,
@@ -180,16 +183,21 @@ def _start(command: Command) -> subprocess.Popen[bytes]:
         try:
             process = _popen(command)
         except OSError as error:
-            folder_failed = command.cwd is not None and (error.filename == command.cwd or not command.cwd.is_dir())
-            if folder_failed or error.errno not in _NO_PROGRAM:
-                raise
-            if isinstance(error, FileNotFoundError):
-                raise ToolMissing(f"there is no program {command.argv[0]!r} here") from error
-            raise ToolMissing(f"{command.argv[0]!r} cannot be run here: {error.strerror}") from error
+            raise _no_program(error, command) from error
         _LIVE.processes.add(process)
     if _LIVE.stopping:  # by a signal that came while it was being started, and so did not find it
         _end_group(process)
     return process
+
+
+def _no_program(error: OSError, command: Command) -> OSError | ToolMissing:
+    """What it means that a process could not be started."""
+    folder_failed = command.cwd is not None and (error.filename == command.cwd or not command.cwd.is_dir())
+    if folder_failed or error.errno not in _NO_PROGRAM:
+        return error
+    if isinstance(error, FileNotFoundError):
+        return ToolMissing(f"there is no program {command.argv[0]!r} here")
+    return ToolMissing(f"{command.argv[0]!r} cannot be run here: {error.strerror}")
 
 
 def _popen(command: Command) -> subprocess.Popen[bytes]:
@@ -227,6 +235,8 @@ class _Reader:
         self._redact = redact
         self._kept: deque[bytes] = deque()
         self._lock = threading.Lock()
+        #: Why the log is not whole. What comes after is read all the same: a child must not meet a closed pipe.
+        self.failed: OSError | None = None
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
 
@@ -240,9 +250,15 @@ class _Reader:
                     size += len(line)
                     while size > CAPTURE_LIMIT:
                         size -= len(self._kept.popleft())
-                if self._log is not None:
-                    self._log.write(self._redact(line.decode("utf-8", "replace")).encode())
-                    self._log.flush()
+                if self._log is not None and self.failed is None:
+                    self._note(self._log, line)
+
+    def _note(self, log: IO[bytes], line: bytes) -> None:
+        try:
+            log.write(self._redact(line.decode("utf-8", "replace")).encode())
+            log.flush()
+        except OSError as error:
+            self.failed = OSError(error.errno, error.strerror, str(log.name))
 
     def text(self) -> str:
         """What was kept."""
@@ -319,7 +335,31 @@ def hand_over(command: Command) -> int:
     Answers with its exit code, 128 + N where signal N ended it, as shells do.
     """
     try:
-        done = subprocess.run(command.argv, cwd=command.cwd, env=command.env, check=False)
-    except FileNotFoundError as error:
-        raise ToolMissing(f"there is no program {command.argv[0]!r} here") from error
-    return done.returncode if done.returncode >= 0 else 128 - done.returncode
+        process = subprocess.Popen(command.argv, cwd=command.cwd, env=command.env)
+    except OSError as error:
+        raise _no_program(error, command) from error
+    with _handing_on(process):
+        code = process.wait()
+    return code if code >= 0 else 128 - code
+
+
+@contextlib.contextmanager
+def _handing_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Signals are the command's: the terminal gives it Ctrl-C itself, what is sent to us is handed on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def hand_on(number: int, _frame: object) -> None:
+        process.send_signal(number)
+
+    before = {signal.SIGINT: signal.signal(signal.SIGINT, lambda _number, _frame: None)}
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            number = getattr(signal, name)
+            before[number] = signal.signal(number, hand_on)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 __all__ = ["split"]
 
-# What a POSIX shell takes as it is (XCU 2.2): after a backslash, in single quotes, and nearly so in double quotes.
-_TAKEN_AS_IS = re.compile(r"\\.|'[^']*'", re.DOTALL)
-_QUOTED = re.compile(r"\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
+# Escaped and quoted parts (POSIX, "Shell Command Language", 2.2): in double quotes "$" keeps its meaning.
+_QUOTED = re.compile(r"\\.|'[^']*'|\"(?P<double>(?:\\.|[^\"\\])*)\"", re.DOTALL)
+# All that shlex takes for an escape in double quotes; a shell knows more of them.
+_ESCAPED = re.compile(r"\\[\\\"]")
 
 # What only a shell understands. "*" and "(" are left out: to pytest's -k and to tools' globs they are plain letters.
-_OPERATOR = re.compile(r"[0-9]*(?:&&|\|\||>>|<<|>&|[|&;<>\n])|(?:^|(?<=\s))#")
+_OPERATOR = re.compile(r"(?:(?<!\S)[0-9]+)?(?:>>|<<|>&[0-9]?|[<>])|&&|\|\||[|&;\n]|(?<!\S)#")
 _EXPANSION = re.compile(r"\$[A-Za-z_{(]|`")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
@@ -36,6 +37,7 @@ def split(command: str | Sequence[str], key: str) -> list[str]:
 
 
 def _words(command: str, key: str) -> list[str]:
+    command = _QUOTED.sub(lambda part: "" if part[0] == "\\\n" else part[0], command)  # a line goes on in the next
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -54,5 +56,5 @@ def _needs_shell(command: str) -> str:
     """The first thing in it that is not passed on as it is written; empty where there is none."""
     assigned = _ASSIGNMENT.match(command)
     operator = _OPERATOR.search(_QUOTED.sub("_", command))
-    expansion = _EXPANSION.search(_TAKEN_AS_IS.sub("_", command))
+    expansion = _EXPANSION.search(_QUOTED.sub(lambda part: _ESCAPED.sub("_", part["double"] or "_"), command))
     return next((found[0] for found in (assigned, operator, expansion) if found), "")

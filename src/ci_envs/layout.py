@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import stat
@@ -21,11 +22,14 @@ from ci_envs.errors import BrokenError, InterruptedRun, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Layout", "disk_is_full", "discard_part", "held", "remove_tree", "write_atomically"]
+__all__ = ["Layout", "discard_part", "disk_is_full", "has_no_room", "held", "remove_tree", "write_atomically"]
 
 #: How long another run's lock is waited for.
 WAIT_SECONDS = 1800.0
 _POLL_SECONDS = 0.02
+
+#: Bytes. A tool that met a full disk has often removed what it could not finish.
+_NEXT_TO_NOTHING = 256 * 1024
 
 # https://bford.info/cachedir/: backup programs leave such a folder out.
 _FOLDERS = ("envs", "records", "logs", "tmp", "locks", "bytecode")
@@ -101,8 +105,11 @@ class Layout:
         return self.state / "logs" / leg_id / "junit.xml"
 
     def temp(self, leg_id: str) -> Path:
-        """The TMPDIR of the leg's commands."""
-        return self.state / "tmp" / leg_id
+        """The TMPDIR of the leg's commands.
+
+        Its name is short: sockets are made in it (``multiprocessing``), and their paths end at 107 bytes (unix(7)).
+        """
+        return self.state / "tmp" / hashlib.sha256(leg_id.encode()).hexdigest()[:8]
 
     def bytecode(self, leg_id: str, digest: str) -> Path:
         """Where the interpreters of a leg keep compiled bytecode: outside the environment, by its content.
@@ -116,14 +123,14 @@ class Layout:
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
 
     @contextlib.contextmanager
-    def alone(self, name: str) -> Iterator[tuple[int, ...]]:
+    def alone(self, name: str, wait: float = WAIT_SECONDS) -> Iterator[tuple[int, ...]]:
         """Holds the lock of a leg or a project against other runs, and against what a killed run left running.
 
         Yields the file descriptors that child processes should hold: the lock is free once all of them are closed.
         """
         folder = self.state / "locks"
         folder.mkdir(parents=True, exist_ok=True)
-        with held(folder / f"{name}.lock", f"another run is at work on {name}") as descriptors:
+        with held(folder / f"{name}.lock", f"another run is at work on {name}", wait) as descriptors:
             yield descriptors
 
 
@@ -159,9 +166,7 @@ def _take(path: Path, who: str, deadline: float, wait: float) -> int:
         descriptor = _open(path)
         try:
             while not _locked(descriptor):
-                _refuse_when_interrupted(who)
-                if time.monotonic() > deadline:
-                    raise _waited(path, who, wait)
+                _refuse_to_wait_longer(path, who, deadline, wait)
                 time.sleep(_POLL_SECONDS)
             if _is_at(path, descriptor):
                 return descriptor
@@ -201,15 +206,17 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _refuse_when_interrupted(who: str) -> None:
+def _refuse_to_wait_longer(path: Path, who: str, deadline: float, wait: float) -> None:
     from ci_envs import command
 
     if command.stopping():
         raise InterruptedRun(f"stopped while it waited: {who}")
+    if time.monotonic() > deadline:
+        raise _waited(path, who, wait)
 
 
 def _waited(path: Path, who: str, wait: float) -> BrokenError:
-    return BrokenError(f"{who}; waited {wait / 60:.0f} minutes", hint=f"end it: `fuser {path}` names it")
+    return BrokenError(f"{who}; waited {wait:.0f} s", hint=f"end it: `fuser {path}` names it")
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -253,6 +260,15 @@ def disk_is_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+def has_no_room(folder: Path) -> bool:
+    """Whether the disk of a folder can take no more files, or next to nothing in them."""
+    if sys.platform == "win32":
+        return shutil.disk_usage(folder).free < _NEXT_TO_NOTHING
+    found = os.statvfs(folder)
+    # Some file systems make inodes as they need them, and count none.
+    return found.f_bavail * found.f_frsize < _NEXT_TO_NOTHING or (found.f_files > 0 and found.f_favail == 0)
+
+
 def remove_tree(path: Path) -> None:
     """Removes a folder, made-read-only parts too, and what another process adds to it meanwhile.
 
@@ -260,12 +276,11 @@ def remove_tree(path: Path) -> None:
     """
     if path.is_symlink() or path.is_file():
         path.unlink(missing_ok=True)
-        return
     for last in (False, False, True):
         if not path.exists():
             return
         try:
-            return shutil.rmtree(path)
+            shutil.rmtree(path)
         except OSError:
             if last:
                 raise

@@ -88,6 +88,7 @@ def prepare(order: Order) -> tuple[Pattern, Work, tuple[Evidence, ...]]:
         selection=select(leg, project, order.config),
         policy=order.policy,
         environ=order.environ,
+        reproduce=order.reproduce,
         stage="detect",
     )
     return pattern, work, evidence

@@ -13,15 +13,17 @@ import msgspec
 
 from ci_envs import __version__, command, machine, testing
 from ci_envs.building import Built, build, changed_since_built
+from ci_envs.cache import cache_root
 from ci_envs.checking import check
 from ci_envs.errors import BrokenError, CiEnvsError, InterruptedRun, Skip, ToolMissing
-from ci_envs.layout import disk_is_full, discard_part, remove_tree, write_atomically
-from ci_envs.model.record import STAGES, EnvironmentFacts, LockFacts, RunRecord, Stage, worst
+from ci_envs.layout import discard_part, disk_is_full, has_no_room, remove_tree, write_atomically
+from ci_envs.model.record import STAGES, EnvironmentFacts, LockFacts, RunRecord, SelectionFacts, Stage, worst
 from ci_envs.order import prepare
 from ci_envs.record_files import find_record, write_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from ci_envs.model.leg import Leg
     from ci_envs.model.lock import Lock
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from ci_envs.work import Work
 
 __all__ = ["Observer", "run_leg"]
+
+#: Of a log's end, where the reason of a failure is.
+_READ_BYTES = 1024 * 1024
 
 
 class Observer(Protocol):
@@ -126,7 +131,11 @@ class _LegRun:
         """Who builds it, from what, with which interpreter."""
         self.pattern, self.work, evidence = prepare(self.order)
         self.work.hold = self.hold
-        self.note(evidence=evidence)
+        chosen = self.work.selection
+        selection = SelectionFacts(
+            groups=chosen.groups, extras=chosen.extras, files=chosen.files, evidence=chosen.evidence
+        )
+        self.note(evidence=evidence, selection=selection)
         return ", ".join(e.file for e in evidence[:3])
 
     def make_lock(self) -> str:
@@ -136,7 +145,14 @@ class _LegRun:
         for name in lock.files:
             discard_part(work.project.path(name))
         self.note(
-            lock=LockFacts(path=lock.path, format=lock.format, sha256=lock.sha256, digest=lock.digest, pins=lock.pins)
+            lock=LockFacts(
+                path=lock.path,
+                format=lock.format,
+                sha256=lock.sha256,
+                digest=lock.digest,
+                more=lock.more,
+                pins=lock.pins,
+            )
         )
         return next((f.message for f in work.findings if f.code == "LOCK003"), f"{len(lock.pins)} pins of {lock.path}")
 
@@ -168,12 +184,12 @@ class _LegRun:
     def test(self) -> str:
         """The project's own tests."""
         _, work = self.ready()
-        counts, why = testing.run_tests(work, self.locked(), self.environment().environment)
+        counts, error = testing.run_tests(work, self.locked(), self.environment().environment)
         self.ran = True
         self.note(tests=counts)
-        if counts.failed or why:
-            raise testing.verdict(counts, why)
-        return f"{counts.passed} passed" + (f", {counts.skipped} skipped" if counts.skipped else "")
+        if error is not None:
+            raise error
+        return testing.told(counts)
 
     def stage(self, name: StageName, step: Callable[[], str]) -> bool:
         """Runs one stage and writes the record; whether the next may run."""
@@ -206,7 +222,10 @@ class _LegRun:
         except InterruptedRun as error:
             return "broken", f"interrupted: {error}", error
         except CiEnvsError as error:
-            return _status(error), _sentence(error), error
+            status, said = _status(error), _sentence(error)
+            # Whatever failed, and says what it will: nobody can tell the project's faults from the disk's now.
+            full = status == "failed" and self.disk_is_full()
+            return ("broken", f"the disk is full: {said}", error) if full else (status, said, error)
         except OSError as error:
             return "broken", _os_sentence(error), None
         except Exception as error:  # noqa: BLE001 - one leg's bug must not end the others; the log has its trace
@@ -216,10 +235,16 @@ class _LegRun:
             where = self.order.layout.shown(trace)
             return "broken", f"unexpected {type(error).__name__}: {error}; a bug in ci-envs: {where} shows where", None
 
+    def disk_is_full(self) -> bool:
+        """Whether one of the disks that a leg writes to has no room left."""
+        folders = (self.order.layout.state, self.order.project_folder, cache_root(self.order.environ))
+        return any(has_no_room(folder) for folder in folders if folder.exists())
+
     def end(self) -> None:
         """The verdict over all stages. A test stage that had nothing to run takes nothing from the others."""
         if self.ran and self.built is not None and self.work is not None:
             self.work.findings += changed_since_built(self.built)
+        self.forget_bad_bytecode()
         self.gather()
         stages = self.record.stages
         bad = next((stage for stage in stages if stage.status in ("failed", "broken")), None)
@@ -231,6 +256,17 @@ class _LegRun:
         problem = self.write()
         if problem and not bad:  # nobody who reads records would learn of this leg
             self.note(status="broken", reason=f"the record cannot be written: {problem}")
+
+    def forget_bad_bytecode(self) -> None:
+        """Bytecode that may end too early goes: Python meets it again and again, and never mends it.
+
+        Before 3.12.8 and 3.13.1 it took a write that a full disk cut short for a whole one (python/cpython#126606).
+        """
+        layout, leg_id = self.order.layout, self.order.leg.id
+        logs = [layout.log(leg_id, s.name) for s in self.record.stages if s.status == "failed"]
+        if self.built is not None and (self.disk_is_full() or any(b"marshal data" in _end_of(log) for log in logs)):
+            with contextlib.suppress(OSError):
+                remove_tree(layout.bytecode(leg_id, ""))
 
     def gather(self) -> None:
         """What the workbench has collected, into the record."""
@@ -281,6 +317,15 @@ class _LegRun:
             except OSError as error:
                 return _os_sentence(error)
         return ""
+
+
+def _end_of(log: Path) -> bytes:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _READ_BYTES))
+            return file.read()
+    except OSError:
+        return b""
 
 
 def _unrun_test(stages: tuple[Stage, ...]) -> str:

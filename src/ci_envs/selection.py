@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -39,6 +40,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[str, ...] = ()
     #: Those files and every one that they include.
     read: tuple[str, ...] = ()
+    #: Those among them, and tox's configuration, that say what groups and tests need.
+    beside: tuple[str, ...] = ()
     #: The file that only a build of the project can read for its runtime needs: ``setup.py``, ``pyproject.toml``.
     dynamic: str = ""
     #: Everything that is asked for, by name, and what limits it.
@@ -72,6 +75,7 @@ def select(leg: Leg, project: Project, config: Config) -> Selection:
         groups=groups,
         extras=extras,
         files=all_files,
+        beside=(*files, *((tox,) if inline else ())),
         read=tuple(dict.fromkeys(name for reading in readings for name in reading.files)),
         dynamic=_dynamic(project),
         direct=tuple(dict.fromkeys(direct)),
@@ -87,8 +91,13 @@ def runtime_files(project: Project) -> tuple[str, ...]:
 
 
 def kept_by_hand(project: Project, selection: Selection) -> bool:
-    """Whether the files are the lock themselves (``pip freeze > requirements.txt``) and nothing else is asked for."""
+    """Whether the files are the lock themselves (``pip freeze > requirements.txt``) and nothing else is asked for.
+
+    A ``.in`` file is what is wanted, however it is pinned (pip-tools' documentation).
+    """
     if not selection.files or selection.groups or selection.extras or selection.lines or selection.dynamic:
+        return False
+    if any(name.endswith(".in") for name in selection.files):
         return False
     return all(classify(project.text(name) or "") != "intent" for name in selection.files)
 
@@ -138,7 +147,15 @@ def _find(name: str, project: Project) -> tuple[str, str, Evidence]:
             if project.exists(file):
                 return "file", file, Evidence(file=file)
     known = [PROD, *(one.name for one in (*intents.groups_of(project), *intents.extras_of(project)))]
+    known += _named_by_files(project)
     raise UsageError(
         f"the project has no group {name!r}{nearest(name, known)}",
         hint=f"it has {', '.join(dict.fromkeys(known))}; prod stands for the runtime dependencies alone",
     )
+
+
+def _named_by_files(project: Project) -> list[str]:
+    """Groups that requirement files are named after: ``dev`` for ``requirements-dev.in``."""
+    files = [*project.names(), *(f"requirements/{name}" for name in project.names("requirements"))]
+    patterns = [re.compile(re.escape(stem).replace(r"\{\}", r"(\w[\w-]*)") + r"\.(?:in|txt)") for stem in _GROUP_FILES]
+    return [found[1] for file in files for pattern in patterns if (found := pattern.fullmatch(file))]

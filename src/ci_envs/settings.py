@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from ci_envs.commandline import split
 from ci_envs.durations import seconds
 from ci_envs.errors import UsageError
 from ci_envs.model.config import Config
@@ -81,9 +82,22 @@ def resolve(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Settings:
             _put(merged, key, value)
             sources[key] = source
     try:
-        return Settings(msgspec.convert(merged, Config), sources)
+        settings = Settings(msgspec.convert(merged, Config), sources)
     except msgspec.ValidationError as error:
         raise UsageError(_unfit(str(error), sources)) from None
+    _refuse_shell(settings)
+    return settings
+
+
+def _refuse_shell(settings: Settings) -> None:
+    """A command that needs a shell is told before anything is built, and not when it is its turn."""
+    config = settings.config
+    for key, command in (("check.command", config.check.command), ("test.command", config.test.command)):
+        if command:
+            try:
+                split(command, key)
+            except UsageError as error:
+                raise UsageError(f"{settings.source(key)}: {error.message}", hint=error.hint) from None
 
 
 def project_layers(root: Project, project: Project | None = None) -> list[Layer]:

@@ -20,6 +20,10 @@ __all__ = ["fingerprint"]
 _NO_SOURCES = frozenset({"__pycache__", "node_modules", "build", "dist", "htmlcov", "locks"})
 
 
+#: What stands in an outcome for bytes that are not UTF-8: such names can only be had by walking.
+_UNDECODABLE = "\ufffd"
+
+
 @cache
 def fingerprint(root: Path) -> str:
     """Over path, size and modification time of every source file; taken once a run.
@@ -41,10 +45,13 @@ def fingerprint(root: Path) -> str:
 def _listed_by_git(root: Path) -> list[str]:
     words = ("git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     try:
-        outcome = command.run(command.Command(words, timeout=60))
+        # Raw: a password that is an ordinary word must not hide a file of that name.
+        outcome = command.run(command.Command(words, timeout=60, raw=True))
     except ToolMissing:
         return []
-    return [name for name in outcome.stdout.split("\0") if name] if outcome else []
+    if not outcome or _UNDECODABLE in outcome.stdout:
+        return []
+    return [name for name in outcome.stdout.split("\0") if name]
 
 
 def _walked(root: Path) -> Iterable[str]:
@@ -54,8 +61,11 @@ def _walked(root: Path) -> Iterable[str]:
 
 
 def _may_hold_sources(folder: str, name: str) -> bool:
-    hidden = name.startswith(".") or name in _NO_SOURCES or name.endswith(".egg-info")
-    return not hidden and not os.path.exists(os.path.join(folder, name, "pyvenv.cfg"))  # noqa: PTH110, PTH118 - a walk
+    if name.startswith(".") or name in _NO_SOURCES or name.endswith(".egg-info"):
+        return False
+    path = os.path.join(folder, name)  # noqa: PTH118 - a walk
+    # The second is the mark of a folder that is no source of anything, our own state among them.
+    return not any(os.path.exists(os.path.join(path, mark)) for mark in ("pyvenv.cfg", "CACHEDIR.TAG"))  # noqa: PTH110, PTH118 - a walk
 
 
 def _relative(root: Path, folder: str, names: list[str]) -> Iterator[str]:

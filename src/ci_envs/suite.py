@@ -5,7 +5,8 @@ What it needs is the first of these that is there (:func:`test_plan`):
 1. a dependency group or an extra named ``test``, ``tests``, ``testing`` or ``dev``, in the order of the names;
 2. ``requirements-test``, ``requirements-dev``, ``test-requirements``, ``dev-requirements``, ``requirements/test*``,
    ``requirements/dev*``, ``tests/requirements``, each ``.in`` or ``.txt``;
-3. what tox installs in its ``testenv``.
+3. what tox installs in its ``testenv``;
+4. a dependency group or an extra of any other name that names pytest.
 
 A group or a file named for development often holds linters only; one that does not name pytest gives way to a later
 one that does.
@@ -81,23 +82,35 @@ def _candidates(project: Project) -> Iterator[_Candidate]:
     groups, extras = groups_of(project), extras_of(project)
     for name in GROUP_NAMES:
         if same := _called(name, groups):
-            yield _candidate_of_listing("dependency group", TestPlan(groups=(same[0].name,)), same, name)
+            yield _candidate_of_listing(TestPlan(groups=(same[0].name,)), same, _purpose(name), sure=name != "dev")
         elif same := _called(name, extras):
-            yield _candidate_of_listing("extra", TestPlan(extras=(same[0].name,)), same, name)
+            yield _candidate_of_listing(TestPlan(extras=(same[0].name,)), same, _purpose(name), sure=name != "dev")
     for file, lock in _requirement_files(project):
         yield _candidate_of_file(project, file, lock)
     if tox := read_tox(project):
         yield _candidate_of_tox(project, tox)
+    yield from _with_pytest(groups, extras)
+
+
+def _with_pytest(groups: tuple[Listing, ...], extras: tuple[Listing, ...]) -> Iterator[_Candidate]:
+    """Groups, then extras, of any other name: ``cicd`` is one for tests where it names pytest."""
+    plans = [(TestPlan(groups=(one.name,)), one) for one in groups]
+    plans += [(TestPlan(extras=(one.name,)), one) for one in extras]
+    for plan, listing in plans:
+        candidate = _candidate_of_listing(plan, [listing], "tests, since it names pytest", sure=False)
+        if canonicalize_name(listing.name) not in GROUP_NAMES and candidate.names_pytest():
+            yield candidate
 
 
 def _called(name: str, listings: tuple[Listing, ...]) -> list[Listing]:
     return [listing for listing in listings if canonicalize_name(listing.name) == name]
 
 
-def _candidate_of_listing(kind: str, plan: TestPlan, listings: list[Listing], name: str) -> _Candidate:
+def _candidate_of_listing(plan: TestPlan, listings: list[Listing], purpose: str, *, sure: bool) -> _Candidate:
     evidence = tuple(listing.evidence for listing in listings)
-    whole = replace(plan, evidence=evidence, why=f"{evidence[0]} is the {kind} for {_purpose(name)}")
-    return _Candidate(whole, name != "dev", lambda: [r for listing in listings for r in listing.read()])
+    kind = "dependency group" if plan.groups else "extra"
+    whole = replace(plan, evidence=evidence, why=f"{evidence[0]} is the {kind} for {purpose}")
+    return _Candidate(whole, sure, lambda: [r for listing in listings for r in listing.read()])
 
 
 def _candidate_of_file(project: Project, file: str, lock: str) -> _Candidate:

@@ -1,16 +1,30 @@
-"""The test stage: the project's own tests inside the environment, their JUnit XML kept, their counts read."""
+"""The test stage: the project's own tests inside the environment, their JUnit XML kept, their counts read.
+
+Tests are counted where pytest runs them, however deep in a command it is started, and where the command is unittest's
+own. What another runner says is not counted: its exit code alone decides. Where one command starts pytest several
+times, each run replaces the report of the one before it, and the last is counted.
+"""
 
 from __future__ import annotations
 
+import re
 import shlex
+import shutil
+import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+import msgspec
+
 from ci_envs.commandline import split
 from ci_envs.durations import seconds
-from ci_envs.errors import CiEnvsError, Skip, TestError
+from ci_envs.endings import how_it_ended
+from ci_envs.errors import CiEnvsError, Skip, TestError, ToolMissing
 from ci_envs.layout import remove_tree
+from ci_envs.model.detect import TestCommand
 from ci_envs.model.record import TestCounts
+from ci_envs.plain import plain
 from ci_envs.suite import test_command
 
 if TYPE_CHECKING:
@@ -21,78 +35,142 @@ if TYPE_CHECKING:
     from ci_envs.model.lock import Lock
     from ci_envs.work import Work
 
-__all__ = ["run_tests", "verdict"]
+__all__ = ["run_tests", "told"]
 
-#: pytest's exit code for "no tests were collected"
-#: (https://docs.pytest.org/en/stable/reference/exit-codes.html).
-_NOTHING_COLLECTED = 5
+#: What pytest exits with where it collected no tests, and unittest from Python 3.12 on where it ran none:
+#: https://docs.pytest.org/en/stable/reference/exit-codes.html, https://docs.python.org/3/library/unittest.html
+_NO_TESTS = 5
+
+# The end of what unittest's runner writes: "Ran 3 tests in 0.001s", then "FAILED (failures=1, skipped=1)".
+_RAN = re.compile(r"^Ran ([0-9]+) tests? in ", re.MULTILINE)
+_RESULTS = re.compile(r"^(?:OK|FAILED|NO TESTS RAN)(?: \((.*)\))?$", re.MULTILINE)
+_COUNT = re.compile(r"([a-z ]+)=([0-9]+)")
 
 
-def run_tests(work: Work, lock: Lock, environment: Environment) -> tuple[TestCounts, str]:
-    """Counts, and why the tests did not pass (empty where they did).
+def run_tests(work: Work, lock: Lock, environment: Environment) -> tuple[TestCounts, CiEnvsError | None]:
+    """Counts, and the error that ends the stage: :class:`TestError`, or :class:`Skip` where no test was run.
 
-    Raises :class:`Skip` where the project has no tests that can be found.
+    Raises :class:`Skip` where the project has no tests that can be found, :class:`ToolMissing` where the command
+    names a program that is not there.
     """
-    argv = _argv(work, lock)
+    chosen = _chosen(work, lock)
     junit = work.layout.junit(work.leg.id)
     junit.unlink(missing_ok=True)
-    outcome = environment.run(
-        argv,
-        cwd=work.project.root,
-        env=_report_to(junit, work.environ.get("PYTEST_ADDOPTS", "")),
-        timeout=seconds(work.config.test.timeout),
-        log=work.log,
+    started = time.time()
+    outcome = _run(work, environment, chosen, junit)
+    _keep_own_report(work, chosen.argv, junit, started)
+    counts = msgspec.structs.replace(
+        _counted(junit, outcome, chosen, work),
+        command=shlex.join(chosen.argv),
+        evidence=chosen.evidence,
+        why=chosen.why,
     )
-    remove_tree(work.temp)
-    counts = _counts(junit, shlex.join(argv), work)
-    if outcome.returncode == _NOTHING_COLLECTED and junit.exists():
-        raise Skip("pytest found no tests")
-    return counts, _why(outcome, work)
+    return counts, _error(counts, outcome, work)
 
 
-def verdict(counts: TestCounts, why: str) -> CiEnvsError:
-    """The error of a test stage that did not pass."""
-    failed = f"{counts.failed} of {counts.failed + counts.passed} tests failed" if counts.failed else ""
-    return TestError(f"{failed}: {why}" if failed and why else failed or why)
+def told(counts: TestCounts) -> str:
+    """What the stage says when all is well."""
+    if not counts.total:
+        return "the command exited with 0; its tests are not counted, since it wrote no JUnit XML"
+    return f"{counts.passed} passed" + (f", {counts.skipped} skipped" if counts.skipped else "")
 
 
-def _argv(work: Work, lock: Lock) -> list[str]:
-    if work.config.test.command:
-        return split(work.config.test.command, "test.command")
+def _chosen(work: Work, lock: Lock) -> TestCommand:
+    configured = work.config.test.command
+    if configured:
+        argv = tuple(split(configured, "test.command"))
+        return TestCommand(argv=argv, runner="unittest" if "unittest" in argv else "pytest", why="test.command says so")
     found = test_command(work.project, frozenset(pin.name for pin in lock.pins))
     if found is None:
         raise Skip("no test command found")
-    return list(found.argv)
+    return found
 
 
-def _report_to(junit: Path, options: str) -> dict[str, str]:
-    """pytest reads these beside its arguments, however deep in a command it is started."""
-    return {"PYTEST_ADDOPTS": f"{options} {shlex.quote(f'--junitxml={junit}')}".strip()}
-
-
-def _counts(junit: Path, command: str, work: Work) -> TestCounts:
-    if not junit.is_file():
-        return TestCounts(command=command)
+def _run(work: Work, environment: Environment, chosen: TestCommand, junit: Path) -> Outcome:
+    temp = work.temp  # made anew: the check stage has removed it with what was left in it
+    # pytest reads these before its own arguments.
+    options = f"{work.environ.get('PYTEST_ADDOPTS', '')} {shlex.quote(f'--junitxml={junit}')}".strip()
     try:
-        suites = list(ET.parse(junit).getroot().iter("testsuite"))  # noqa: S314 - expat ends entity bombs since 2.4.1
+        return environment.run(
+            chosen.argv,
+            cwd=work.project.root,
+            env={"PYTEST_ADDOPTS": options},
+            timeout=seconds(work.config.test.timeout),
+            log=work.log,
+        )
+    except ToolMissing as error:
+        hint = "test.command is looked for in the environment, then on PATH: lock what brings it in a group for tests"
+        raise ToolMissing(f"the tests cannot be run: {error}", hint=hint) from error
+    finally:
+        remove_tree(temp)
+
+
+def _keep_own_report(work: Work, argv: tuple[str, ...], junit: Path, started: float) -> None:
+    """A copy of the report where the command itself says where pytest writes it, which then beats what we say."""
+    named = [word.partition("=")[2] for word in argv if word.startswith(("--junitxml=", "--junit-xml="))]
+    named += [after for word, after in pairwise(argv) if word in ("--junitxml", "--junit-xml")]
+    for path in (work.project.root / name for name in named[-1:]):
+        # One from an earlier run is none; file systems keep times with two seconds at worst.
+        if path.is_file() and path.stat().st_mtime > started - 2:
+            junit.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, junit)
+
+
+def _counted(junit: Path, outcome: Outcome, chosen: TestCommand, work: Work) -> TestCounts:
+    found = _read_junit(junit) if junit.is_file() else None
+    if found is not None:
+        return msgspec.structs.replace(found, junit=work.layout.shown(junit))
+    return _read_unittest(plain(outcome.stderr)) if chosen.runner == "unittest" else TestCounts()
+
+
+def _read_junit(junit: Path) -> TestCounts | None:
+    """Counts by test case, since suites may be nested and then each counts what is below it.
+
+    ``None`` where the file ends too early: its writer was killed, and a part is not told for the whole.
+    """
+    passed = failed = skipped = 0
+    try:
+        for _, case in ET.iterparse(junit):  # noqa: S314 - expat ends entity bombs since 2.4.1
+            if case.tag != "testcase":
+                continue
+            said = {child.tag for child in case}
+            failed += bool(said & {"failure", "error"})
+            skipped += said & {"failure", "error", "skipped"} == {"skipped"}
+            passed += not said & {"failure", "error", "skipped"}
+            case.clear()
     except ET.ParseError:
-        return TestCounts(command=command)
-    total, failures, errors, skipped = (
-        sum(int(suite.get(name, "0")) for suite in suites) for name in ("tests", "failures", "errors", "skipped")
-    )
-    bad = failures + errors
-    return TestCounts(
-        passed=max(0, total - bad - skipped),
-        failed=bad,
-        skipped=skipped,
-        junit=work.layout.shown(junit),
-        command=command,
+        return None
+    return TestCounts(passed=passed, failed=failed, skipped=skipped)
+
+
+def _read_unittest(text: str) -> TestCounts:
+    """https://docs.python.org/3/library/unittest.html#unittest.TextTestRunner; the last run that is told of."""
+    runs = list(_RAN.finditer(text))
+    results = _RESULTS.search(text, runs[-1].end()) if runs else None
+    if results is None:
+        return TestCounts()
+    named = {name.strip(): int(number) for name, number in _COUNT.findall(results[1] or "")}
+    failed = sum(named.get(name, 0) for name in ("failures", "errors", "unexpected successes"))
+    skipped = named.get("skipped", 0) + named.get("expected failures", 0)
+    return TestCounts(passed=max(0, int(runs[-1][1]) - failed - skipped), failed=failed, skipped=skipped)
+
+
+def _error(counts: TestCounts, outcome: Outcome, work: Work) -> CiEnvsError | None:
+    if _ran_none(counts, outcome):
+        if counts.skipped:
+            return Skip(f"all {counts.skipped} tests were skipped, or expected to fail")
+        return Skip(f"{counts.command} found no tests")
+    if outcome and not counts.failed:
+        return None
+    failed = f"{counts.failed} of {counts.failed + counts.passed} tests failed" if counts.failed else ""
+    limit = " (test.timeout)" if outcome.timed_out else ""
+    ended = f"{counts.command} {how_it_ended(outcome)}{limit}"
+    return TestError(
+        "; ".join(filter(None, (failed, ended))), hint=f"the log has all of it: {work.layout.shown(work.log)}"
     )
 
 
-def _why(outcome: Outcome, work: Work) -> str:
-    if outcome:
-        return ""
-    if outcome.timed_out:
-        return f"the tests were ended after {outcome.seconds:.0f} s (test.timeout)"
-    return f"exit code {outcome.returncode}; the log has all of it: {work.layout.shown(work.log)}"
+def _ran_none(counts: TestCounts, outcome: Outcome) -> bool:
+    """Whether a runner that tells its tests has run none to its end. Before Python 3.12 unittest exits with 0 then."""
+    tells = bool(counts.junit) or bool(_RAN.search(plain(outcome.stderr)))
+    return tells and not counts.passed and not counts.failed and (bool(outcome) or outcome.returncode == _NO_TESTS)

@@ -36,8 +36,9 @@ def pip_tools(work: Work) -> Path:
     interpreter = work.interpreter
     key = hashlib.sha256(text + f"{interpreter.executable}\0{interpreter.version}".encode()).hexdigest()[:16]
     prefix = cache.cache_root(work.environ) / "tools" / f"pip-tools-{interpreter.series}-{key}"
-    prefix.parent.mkdir(parents=True, exist_ok=True)
-    with held(prefix.with_name(f"{prefix.name}.lock"), "another run is installing pip-tools"):
+    cache.usable_folder(prefix.parent)
+    lock = held(prefix.with_name(f"{prefix.name}.lock"), "another run is installing pip-tools")
+    with lock as descriptors, work.holding(descriptors):
         if not (prefix / _WHOLE).is_file():
             _make(work, prefix, lock_file)
     return environment_python(prefix)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from ci_envs.building import read_digest
-from ci_envs.digest import Difference, differences
-from ci_envs.errors import BuildError
+from ci_envs.content import HashCache
+from ci_envs.digest import Difference, Digest, differences
+from ci_envs.errors import BuildError, InterruptedRun
 from ci_envs.layout import Layout, remove_tree
 from ci_envs.running import run_legs
 
 if TYPE_CHECKING:
-    from ci_envs.model.record import RunRecord
     from ci_envs.order import Order
     from ci_envs.pipeline import Observer
 
@@ -35,37 +36,57 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 def verify(order: Order, observer: Observer) -> Verdict:
     """Builds the leg twice; both builds are its own: the environment that stands there is left alone.
 
+    The first is what a run would build now. The second takes nothing from a cache, so that what uv or pip has built
+    from sources is built again, and files that were altered in a cache show.
+
     Raises :class:`BuildError` where one of the two cannot be built.
     """
-    digests = []
-    layouts = [_layout(order.layout, number) for number in (1, 2)]
-    try:
-        for layout in layouts:
-            remove_tree(layout.state)
-            layout.prepare()
-            record = _built(replace(order, layout=layout, fresh=True, recorded=True), observer)
-            digests.append(read_digest(layout.prefix(record.leg.id)))
-        first, second = digests
-        return Verdict(
-            leg=order.leg.id,
-            same=first.value == second.value,
-            first=first.value,
-            second=second.value,
-            differences=tuple(differences(first, second)),
-        )
-    finally:
-        for layout in layouts:
-            remove_tree(layout.state)
+    with order.layout.alone(f"verify-{order.leg.id}"):
+        layouts = [_layout(order, number) for number in (1, 2)]
+        try:
+            first, second = (_digest(_placed(order, layout), observer) for layout in layouts)
+        finally:
+            for layout in layouts:
+                remove_tree(layout.state)
+            with contextlib.suppress(OSError):  # another leg is being verified
+                layouts[0].state.parent.parent.rmdir()
+    return Verdict(
+        leg=order.leg.id,
+        same=first.value == second.value,
+        first=first.value,
+        second=second.value,
+        differences=tuple(differences(first, second)),
+    )
 
 
-def _layout(layout: Layout, number: int) -> Layout:
+def _layout(order: Order, number: int) -> Layout:
     # The two paths differ in length, so that a path in some file cannot go unseen.
-    return Layout(root=layout.root, state=layout.state / "verify" / ("b" * 3**number))
+    folder = order.layout.state / "verify" / order.leg.id / ("b" * 3**number)
+    return Layout(root=order.layout.root, state=folder)
 
 
-def _built(order: Order, observer: Observer) -> RunRecord:
-    order = replace(order, stages=frozenset({"detect", "lock", "build"}))
+def _placed(order: Order, layout: Layout) -> Order:
+    """The order of one of the two builds."""
+    environ = dict(order.environ)
+    if layout == _layout(order, 2) and not order.policy.offline:
+        environ |= {name: str(layout.state / "cache" / name) for name in ("UV_CACHE_DIR", "PIP_CACHE_DIR")}
+    return replace(
+        order,
+        layout=layout,
+        environ=environ,
+        fresh=True,
+        recorded=True,
+        hashes=HashCache(),
+        stages=frozenset({"detect", "lock", "build"}),
+    )
+
+
+def _digest(order: Order, observer: Observer) -> Digest:
+    remove_tree(order.layout.state)
+    order.layout.prepare()
     records, interrupted = run_legs([order], jobs=1, observer=observer)
-    if interrupted or not records or records[0].status != "passed":
-        raise BuildError(records[0].reason if records else "interrupted", hint=f"run it alone: {order.reproduce}")
-    return records[0]
+    if interrupted:
+        raise InterruptedRun("interrupted; nothing was compared")
+    if records[0].status != "passed":
+        raise BuildError(records[0].reason, hint=f"run it alone: {order.reproduce}")
+    return read_digest(order.layout.prefix(order.leg.id))

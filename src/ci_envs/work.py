@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
+import shlex
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +18,10 @@ import msgspec
 from ci_envs import command, environ, indexes, trouble
 from ci_envs.errors import BrokenError
 from ci_envs.model.record import Finding
+from ci_envs.redact import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ci_envs.command import Outcome
     from ci_envs.layout import Layout
@@ -41,6 +44,10 @@ _FIRST_WAIT_SECONDS = 1.0
 
 #: One lock or build command may take this long; a resolver that backtracks for ever is ended.
 TOOL_TIMEOUT_SECONDS = 3600.0
+
+
+# Flags of `run` that `lock` does not know.
+_ONLY_FOR_RUN = ("--lock-mode=", "--test-command=", "--expect-gpu=", "--installer=", "--stages=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,8 @@ class Work:
     policy: LockPolicy
     #: The caller's variables; what a tool gets of them is decided in ``environ``.
     environ: Mapping[str, str]
+    #: The command that runs the leg again.
+    reproduce: str = ""
     #: The stage that is running: its log takes what commands say.
     stage: str = "lock"
     #: File descriptors that children hold (see Layout.alone).
@@ -106,6 +115,11 @@ class Work:
         """A word for the project's folder, for locks that all its legs share."""
         return hashlib.sha256(os.fsencode(self.project.root)).hexdigest()[:16]
 
+    def lock_command(self, *flags: str) -> str:
+        """The command that makes or renews this leg's lock, for a message."""
+        words = [word for word in shlex.split(self.reproduce)[2:] if not word.startswith(_ONLY_FOR_RUN)]
+        return shlex.join(["ci-envs", "lock", *flags, *(words or ["--only", self.leg.id])])
+
     @property
     def direct(self) -> tuple[Requirement, ...]:
         """The direct dependencies of what the leg installs."""
@@ -125,13 +139,20 @@ class Work:
         return {**indexes.as_uv(self._index), "UV_INDEX_STRATEGY": "unsafe-best-match"}
 
     @cached_property
+    def no_index(self) -> bool:
+        """Whether uv, too, has links alone to look at: pip's ``no-index``, where nobody told uv of an index."""
+        told = {"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL"} & self._index.variables.keys()
+        return self._index.no_index and not told and not self._index.own & {"default", "extra"}
+
+    @cached_property
     def _ambient(self) -> dict[str, str]:
         """uv is told of pip's index and certificates, and not of pip's extra indexes.
 
         Nobody gave those to uv; a lock would name them, and another index is another's chance to answer for a name
         (dependency confusion).
         """
-        narrow = msgspec.structs.replace(self._index, extra_indexes=(), find_links=())
+        links = self._index.find_links if self.no_index else ()
+        narrow = msgspec.structs.replace(self._index, extra_indexes=(), find_links=links)
         index = indexes.as_pip(self._index) | indexes.as_uv(narrow)
         return environ.tool_environment(self.environ, index=index, source_date_epoch=EPOCH)
 
@@ -141,6 +162,22 @@ class Work:
         return indexes.index_settings(
             self.environ, home=Path(home) if home else None, project=self.project.table("tool", "uv")
         )
+
+    @contextlib.contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Holds a lock against other runs, and against what a killed run left running: children hold it too."""
+        with self.layout.alone(name) as held, self.holding(held):
+            yield
+
+    @contextlib.contextmanager
+    def holding(self, descriptors: tuple[int, ...]) -> Iterator[None]:
+        """Has children hold these for a while, too."""
+        before = self.hold
+        self.hold = (*before, *descriptors)
+        try:
+            yield
+        finally:
+            self.hold = before
 
     def find(self, code: str, severity: str, title: str, message: str, *, file: str = "", line: int = 0) -> None:
         """Notes a finding."""
@@ -155,9 +192,11 @@ class Work:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         network: bool = True,
+        aside: Path | None = None,
     ) -> Outcome:
         """Runs a tool over the project, logged, with its retries; ``env`` is added to the tool environment.
 
+        ``aside`` is where the tool was told to keep pip's log: what it tells of a failure is read, and it is removed.
         Raises :class:`BrokenError` where the network or the disk failed; any other failure is the caller's to read.
         """
         request = command.Command(
@@ -170,7 +209,7 @@ class Work:
         )
         wait = _FIRST_WAIT_SECONDS
         for attempt in range(1, NETWORK_TRIES + 1):
-            outcome = command.run(request)
+            outcome = _run(request, aside)
             reason = "" if outcome else trouble.world_failed(outcome)
             if not reason:
                 return outcome
@@ -184,3 +223,15 @@ class Work:
         """SHA-256 of a file of the project, in hexadecimal; empty where it is not there."""
         path = self.project.path(relative)
         return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+def _run(request: command.Command, aside: Path | None) -> Outcome:
+    outcome = command.run(request)
+    if aside is None:
+        return outcome
+    said = aside.read_text(encoding="utf-8", errors="replace") if aside.is_file() and not outcome else ""
+    aside.unlink(missing_ok=True)
+    if not (told := trouble.from_pip_log(said)):
+        return outcome
+    redact = Redactor.from_environment(request.env or {})
+    return replace(outcome, stderr=f"{outcome.stderr}\n{redact(told)}")

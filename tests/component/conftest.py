@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 import uv
+from tests.component.program import FRUIT, Program, tidy
 from tests.support.index import Index
 from tests.support.projects import fetch_wheels, make_pip, make_universe, private_environment
 
 from ci_envs.resources import resource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from subprocess import Popen
 
 #: The versions that run these tests: what the lock of this project names, so a kept download never goes stale.
 PYTEST = (
@@ -115,3 +117,24 @@ def warm_env(tool_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
     cache = tmp_path_factory.getbasetemp() / "warm-cache"
     cache.mkdir(exist_ok=True)
     return {**tool_env, "CI_ENVS_CACHE_DIR": str(cache)}
+
+
+@pytest.fixture(scope="session")
+def fruit_index(fruit: Path) -> Iterator[Index]:
+    """One index over the universe alone, for the whole session; not to be changed."""
+    with Index(fruit) as running:
+        yield running
+
+
+@pytest.fixture
+def make_program(fruit_index: Index, tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """Writes a project and answers with the program over it: one Python, pattern uv, a cache of its own."""
+
+    started: list[Popen[str]] = []
+
+    def made(name: str, files: Mapping[str, str] = FRUIT) -> Program:
+        env = private_environment(fruit_index.url, tmp_path / "home", tmp_path / f"cache of {name}")
+        return Program(tmp_path / name, env, files=files, started=started)
+
+    yield made
+    tidy(started)

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ci_envs import sources
 from ci_envs.__main__ import main
 from ci_envs.command import Command, run
+from ci_envs.model.report import Report
 from ci_envs.record_files import read_record
 
 if TYPE_CHECKING:
@@ -60,6 +63,17 @@ class Ran:
         return finding
 
     @property
+    def report(self) -> Report:
+        """What the verb printed with ``--json``: ``lock`` leaves no records."""
+        return msgspec.json.decode(self.stdout, type=Report)
+
+    @property
+    def verdict(self) -> tuple[int, str, str]:
+        """Exit code, and status and reason of the only leg of :attr:`report`."""
+        (leg,) = self.report.legs
+        return self.code, leg.status, leg.reason
+
+    @property
     def pins(self) -> dict[str, str]:
         """Names and versions that the lock of the only leg has."""
         assert self.record.lock is not None
@@ -74,7 +88,8 @@ class Ran:
 def run_verb(words: list[str], env: Mapping[str, str], cwd: Path) -> Ran:
     """A verb in this process, as if it had been started in ``cwd`` with these variables and no others."""
     sources.fingerprint.cache_clear()  # taken once a run, which is once a process elsewhere
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    said = io.BytesIO(), io.BytesIO()
+    out, err = (io.TextIOWrapper(stream, encoding="utf-8", write_through=True) for stream in said)
     with (
         _variables(env),
         contextlib.chdir(cwd),
@@ -82,7 +97,7 @@ def run_verb(words: list[str], env: Mapping[str, str], cwd: Path) -> Ran:
         contextlib.redirect_stderr(err),
     ):
         code = main(words)
-    stdout, stderr = (stream.buffer.getvalue().decode() for stream in (out, err))  # type: ignore[attr-defined]  # BytesIO, made above
+    stdout, stderr = (stream.getvalue().decode() for stream in said)
     return Ran(code, _records(words, env, cwd), stdout, stderr)
 
 
@@ -93,7 +108,7 @@ def run_process(words: list[str], env: Mapping[str, str], cwd: Path, *, timeout:
 
 
 def snapshot(folder: Path, *, state: bool = False) -> dict[str, str]:
-    """Every file below a folder with the digest of its bytes; the state folder of ci-envs only where it is asked for."""
+    """Every file below a folder with the digest of its bytes; what ci-envs keeps for itself only on request."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()

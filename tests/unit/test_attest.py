@@ -152,6 +152,25 @@ def test_a_file_that_a_wheel_forgot_to_list_is_held_to_its_bytes(tmp_path: Path,
     assert ask(forgetful(tmp_path / "bad", "e", "pkg/data.txt,,1"), ledger) == ALTERED
 
 
+def test_a_file_that_was_made_executable_is_found_though_no_record_tells_of_it(tmp_path: Path, ledger: Ledger) -> None:
+    """The link in the installer's cache has the same mode."""
+    ask(make(tmp_path / "a"), ledger)
+    tree = make(tmp_path / "b")
+    (tree.prefix / SITE / "pkg/cli.py").chmod(0o755)
+    assert ask(tree, ledger) == ALTERED
+    (tree.prefix / SITE / "pkg/cli.py").chmod(0o600)
+    assert ask(tree, ledger) == MATCHED
+
+
+def test_on_a_file_system_without_modes_they_say_nothing(tmp_path: Path, ledger: Ledger) -> None:
+    ask(make(tmp_path / "a"), ledger)
+    tree = make(tmp_path / "b")
+    for path in tree.prefix.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(0o755)
+    assert ask(tree, ledger) == MATCHED
+
+
 def test_what_is_to_be_refreshed_names_damaged_files_too(tmp_path: Path, ledger: Ledger) -> None:
     tree = make(tmp_path / "a")
     tree.write(f"{SITE}/pkg/__init__.py", "edited, RECORD is not\n")
@@ -163,8 +182,8 @@ def test_what_is_to_be_refreshed_names_damaged_files_too(tmp_path: Path, ledger:
 def test_a_ledger_that_cannot_be_read_knows_nothing(tmp_path: Path, ledger: Ledger, data: bytes) -> None:
     tree = make(tmp_path / "a")
     ask(tree, ledger)
-    (note,) = (tmp_path / "ledger").rglob("*.json")
-    note.write_bytes(data)
+    for note in (tmp_path / "ledger").rglob("*.json"):
+        note.write_bytes(data)
 
     assert ask(tree, ledger, trust_first=False) == UNKNOWN
     assert ask(tree, ledger) == LEARNED

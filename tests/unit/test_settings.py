@@ -135,3 +135,14 @@ def test_pyproject_is_refused_by_its_key(tmp_path: Path) -> None:
 
 def test_a_tool_table_that_is_none_is_no_configuration(tmp_path: Path) -> None:
     assert read_project_config(project(tmp_path, toml="tool = 3\n")) is None
+
+
+def test_a_command_that_needs_a_shell_is_refused_before_anything_runs() -> None:
+    layers: list[tuple[str, dict[str, Any]]] = [
+        ("ci-envs.yml", {"test": {"command": "pytest -q"}, "check": {"command": ["sh", "-c", "a && b"]}}),
+        ("flags", {"test": {"command": "pytest && echo"}}),
+    ]
+    assert resolve(layers[:1]).config.test.command == "pytest -q"
+    with pytest.raises(UsageError, match=r"flags: test\.command: '&&' needs a shell") as raised:
+        resolve(layers)
+    assert '["sh", "-c",' in raised.value.hint

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ci_envs.model.record import Finding
     from ci_envs.project import Project
 
-__all__ = ["ALL_CHECKS", "Check", "Context", "run_checks"]
+__all__ = ["ALL_CHECKS", "Check", "Context", "advice_for", "run_checks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,9 @@ class Check(Protocol):
 
     code: str
     title: str
+    #: What to do about its findings; ``{leg}`` stands for the leg's id, ``{run}`` and ``{lock}`` for the commands that
+    #: run and lock it again.
+    advice: str
 
     def run(self, context: Context) -> Iterable[Finding]:
         """What is wrong; nothing where all is well."""
@@ -80,3 +83,9 @@ ALL_CHECKS: tuple[Check, ...] = (
 def run_checks(context: Context, checks: tuple[Check, ...] = ALL_CHECKS) -> list[Finding]:
     """Everything that the checks have found."""
     return [finding for check in checks for finding in check.run(context)]
+
+
+def advice_for(code: str, *, leg: str, run: str, lock: str) -> str:
+    """What to do about a finding of that code, with the leg's id and commands; empty where no check makes it."""
+    known = [check for check in ALL_CHECKS if check.code <= code and check.code[:3] == code[:3]]
+    return max(known, key=lambda check: check.code).advice.format(leg=leg, run=run, lock=lock) if known else ""

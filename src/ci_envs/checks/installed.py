@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ci_envs.checks.requires import needed
 from ci_envs.model.record import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
 
     from ci_envs.checks import Context
-    from ci_envs.model.inventory import Distribution
+    from ci_envs.model.inventory import Distribution, Inventory
     from ci_envs.model.lock import Pin
 
-__all__ = ["ExpectedVersions", "InstalledEqualsLocked", "MetadataIsConsistent"]
+__all__ = ["ExpectedVersions", "InstalledEqualsLocked", "MetadataIsConsistent", "specifier"]
 
 
 class InstalledEqualsLocked:
@@ -23,24 +24,31 @@ class InstalledEqualsLocked:
 
     code = "ENV100"
     title = "installed is not locked"
+    advice = "build it anew: `{run} --fresh`"
 
     def run(self, context: Context) -> Iterator[Finding]:
         """ENV101 missing, ENV102 extra, ENV103 another version."""
         locked = {pin.name: pin for pin in context.lock.pins}
-        installed = {d.name: d for d in context.inventory.distributions if d.manager == "python"}
-        for name in sorted(locked.keys() - installed.keys()):
-            yield self._finding("ENV101", "missing", f"{name} {locked[name].version} is locked and not installed")
+        installed = _python(context.inventory)
+        file = context.lock.path
+        there = {distribution.name for distribution in installed}
+        for name in sorted(locked.keys() - there):
+            message = f"{name} {locked[name].version}".strip() + " is locked and not installed"
+            yield _error("ENV101", "missing", message, file)
         allowed = locked.keys() | context.seeds | context.own
-        for name in sorted(installed.keys() - allowed):
-            yield self._finding("ENV102", "extra", f"{name} {installed[name].version} is installed and not locked")
-        for name in sorted(locked.keys() & installed.keys()):
-            if not _same(locked[name], installed[name]):
-                message = f"{name}: {locked[name].version} is locked, {installed[name].version} is installed"
-                yield self._finding("ENV103", "different", message)
+        for distribution in installed:
+            pin = locked.get(distribution.name)
+            if pin is None and distribution.name not in allowed:
+                message = f"{distribution.name} {distribution.version} is installed and not locked"
+                yield _error("ENV102", "extra", message, file)
+            elif pin is not None and not _same(pin, distribution):
+                message = f"{pin.name}: {pin.version} is locked, {distribution.version} is installed"
+                yield _error("ENV103", "different", message, file)
 
-    @staticmethod
-    def _finding(code: str, title: str, message: str) -> Finding:
-        return Finding(code=code, severity="error", title=title, message=message)
+
+def _python(inventory: Inventory) -> list[Distribution]:
+    """Sorted. A name can be there twice: an installer that was killed leaves the metadata of two versions."""
+    return sorted(each for each in inventory.distributions if each.manager == "python")
 
 
 def _same(pin: Pin, found: Distribution) -> bool:
@@ -60,27 +68,44 @@ class ExpectedVersions:
 
     code = "ENV104"
     title = "not the expected version"
+    advice = "change check.expect, or what the lock is made from"
 
     def run(self, context: Context) -> Iterator[Finding]:
-        """ENV104 where a distribution is missing or outside its specifier."""
-        from packaging.specifiers import InvalidSpecifier, SpecifierSet
-        from packaging.utils import canonicalize_name
+        """ENV104 where a distribution, or ``python``, is missing or outside its specifier."""
+        from packaging.specifiers import InvalidSpecifier
 
         for name, wanted in context.config.expect.items():
             if name == "cuda":  # the accelerator check's
                 continue
-            found = context.inventory.find(canonicalize_name(name))
+            found = _version(name, context.inventory)
             try:
-                specifier = SpecifierSet(wanted if wanted[:1] in "<>=!~" else f"=={wanted}")
+                fits = specifier(wanted).contains(found, prereleases=True) if found else False
             except InvalidSpecifier:
-                yield self._finding(f"check.expect says {name}: {wanted!r}, which is no version specifier")
+                yield _error(self.code, self.title, f"check.expect says {name}: {wanted!r}, which is no version")
                 continue
-            if found is None or not specifier.contains(found.version, prereleases=True):
-                has = f"{found.version} is installed" if found else "it is not installed"
-                yield self._finding(f"{name} {wanted} is expected; {has}")
+            if not fits:
+                has = f"{found} is installed" if found else "it is not installed"
+                yield _error(self.code, self.title, f"{name} {wanted}".strip() + f" is expected; {has}")
 
-    def _finding(self, message: str) -> Finding:
-        return Finding(code=self.code, severity="error", title=self.title, message=message)
+
+def specifier(wanted: str) -> SpecifierSet:
+    """``==2.2.*`` or ``>=2,<3`` as it is, ``2.2.*`` as an equality, nothing as any version.
+
+    ``packaging.specifiers.InvalidSpecifier`` where it is none.
+    """
+    from packaging.specifiers import SpecifierSet
+
+    text = wanted.strip()
+    return SpecifierSet(text if not text or text[0] in "<>=!~" else f"=={text}")
+
+
+def _version(name: str, inventory: Inventory) -> str:
+    from packaging.utils import canonicalize_name
+
+    found = inventory.find(canonicalize_name(name))
+    if found is None and name.lower() == "python":
+        return inventory.interpreter.version
+    return found.version if found else ""
 
 
 class MetadataIsConsistent:
@@ -88,43 +113,36 @@ class MetadataIsConsistent:
 
     code = "ENV201"
     title = "requirements not met"
+    advice = "renew the lock: `{lock} --upgrade`"
 
     def run(self, context: Context) -> Iterator[Finding]:
         """ENV201 for each requirement that is missing or met by a wrong version."""
-        installed = {d.name: d for d in context.inventory.distributions if d.manager == "python"}
-        markers = context.inventory.interpreter.markers
-        for distribution in installed.values():
-            for line in distribution.requires:
-                problem = _unmet(line, installed, markers)
+        distributions = _python(context.inventory)
+        versions = {each.name: each.version for each in distributions}
+        for each in distributions:
+            for line in each.requires:
+                problem = _unmet(line, versions, context.inventory.interpreter.markers)
                 if problem:
-                    yield Finding(
-                        code=self.code,
-                        severity="error",
-                        title=self.title,
-                        message=f"{distribution.name} {distribution.version} requires {problem}",
-                    )
+                    yield _error(self.code, self.title, f"{each.name} {each.version} requires {problem}")
 
 
-def _unmet(line: str, installed: dict[str, Distribution], markers: dict[str, str]) -> str:
+def _unmet(line: str, versions: Mapping[str, str], markers: Mapping[str, str]) -> str:
+    """What is wrong with a requirement, to be put behind "requires"; empty where it is met or not needed."""
     from packaging.utils import canonicalize_name
 
-    requirement = _parsed(line)
+    try:
+        requirement = needed(line, markers)
+    except ValueError as error:
+        return str(error)
     if requirement is None:
-        return f"{line!r}, which is no valid requirement"
-    if requirement.marker is not None and not requirement.marker.evaluate({**markers, "extra": ""}):
         return ""
-    found = installed.get(canonicalize_name(requirement.name))
+    found = versions.get(canonicalize_name(requirement.name))
     if found is None:
         return f"{requirement.name}{requirement.specifier}, which is not installed"
-    if not requirement.specifier.contains(found.version, prereleases=True):
-        return f"{requirement.name}{requirement.specifier}; {found.version} is installed"
+    if not requirement.specifier.contains(found, prereleases=True):
+        return f"{requirement.name}{requirement.specifier}; {found} is installed"
     return ""
 
 
-def _parsed(line: str) -> Requirement | None:
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    try:
-        return Requirement(line)
-    except InvalidRequirement:
-        return None
+def _error(code: str, title: str, message: str, file: str = "") -> Finding:
+    return Finding(code=code, severity="error", title=title, message=message, file=file)

@@ -15,17 +15,18 @@ __all__ = ["InterpreterIsTheOneAskedFor"]
 
 
 class InterpreterIsTheOneAskedFor:
-    """The series, or the exact version where the leg names one, and the machine's architecture."""
+    """The series (``3.12``, ``3.13t``, ``pypy3.10``), and the machine that it is built for."""
 
     code = "ENV001"
     title = "another interpreter"
+    advice = "build it anew: `{run} --fresh`"
 
     def run(self, context: Context) -> Iterator[Finding]:
-        """ENV001 where version, implementation or architecture differ."""
+        """ENV001 where version, implementation, threading, system or architecture differ."""
         found, leg = context.inventory.interpreter, context.leg
-        is_exact = leg.python.count(".") > 1
-        if leg.python != (found.version if is_exact else found.series):
-            has = f"{found.implementation} {found.version}"
+        if leg.python != found.series:
+            kind = " (free-threaded)" if found.free_threaded else ""
+            has = f"{found.implementation} {found.version}{kind}"
             yield self._finding(f"Python {leg.python} was asked for; the environment has {has}")
         if (found.os, found.arch) != (leg.os, leg.arch):
             yield self._finding(f"{leg.platform} was asked for; the interpreter is built for {found.os}-{found.arch}")

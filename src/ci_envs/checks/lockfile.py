@@ -19,6 +19,7 @@ class LockIsSafe:
 
     code = "LOCK001"
     title = "no hashes"
+    advice = "keep a requirements.in and let `{lock}` write the pins with their hashes"
 
     def run(self, context: Context) -> Iterator[Finding]:
         """LOCK001 (a warning) where pins carry none."""

@@ -37,6 +37,7 @@ def command(*, leg: str, matrix: Path | None, project: Path, as_json: bool, quie
         recorded=False,
     )
     order = replace(order_for(asked, leg), repair=False)
+    order.layout.prepare()
     with console.Progress(order.layout.log, total=1) as progress:
         records, _ = run_legs([order], jobs=1, observer=progress)
     report = merge(records, (leg,))

@@ -95,6 +95,7 @@ class HostEnvironment:
         timeout: float | None = None,
         log: Path | None = None,
         stdin: str = "",
+        raw: bool = False,
     ) -> Outcome:
         """Runs a command inside. A bare program name is looked up in the environment first, as activating does."""
         variables = {**self.variables, **(env or {})}
@@ -106,6 +107,7 @@ class HostEnvironment:
                 timeout=timeout,
                 log=log,
                 stdin=stdin,
+                raw=raw,
             )
         )
 
@@ -116,7 +118,10 @@ class HostEnvironment:
     def inventory(self) -> Inventory:
         """What is installed, as the probe reads it under the environment's own interpreter."""
         outcome = self.run(
-            [str(self.python), "-I", "-S", "-", "inventory"], stdin=probe_text(), timeout=_PROBE_TIMEOUT_SECONDS
+            [str(self.python), "-I", "-S", "-", "inventory"],
+            stdin=probe_text(),
+            timeout=_PROBE_TIMEOUT_SECONDS,
+            raw=True,
         )
         if not outcome:
             raise BuildError(

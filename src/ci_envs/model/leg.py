@@ -76,8 +76,9 @@ def leg_id(
     """The word for a leg: ``pattern-python-os-arch[-accelerator][-groups][-resolution][-name_value...][-project]``.
 
     Values that are the default are left out, ``-`` only ever separates segments, and the whole is lower case, so
-    ``uv-*`` and ``*-py312-*`` mean what they look like. A segment that had to be changed to fit carries eight
-    hexadecimal digits of what it stood for; a word past 100 characters is cut and ends the same way.
+    ``uv-*`` and ``*-py312-*`` mean what they look like. Within a segment ``-`` is written ``_`` and ``/`` is ``.``;
+    one that had to be changed further carries eight hexadecimal digits of what it stood for; a word past 100
+    characters is cut and ends the same way. Legs that come to one word (``my-app``, ``my_app``) the plan refuses.
     """
     segments = [pattern, python_tag(python), os, arch]
     if accelerator != "cpu":

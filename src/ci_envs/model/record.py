@@ -13,11 +13,13 @@ from .lock import Pin
 
 __all__ = [
     "SCHEMA_VERSION",
+    "STAGES",
     "EnvironmentFacts",
     "Finding",
     "LockFacts",
     "Machine",
     "RunRecord",
+    "SelectionFacts",
     "Severity",
     "Stage",
     "StageName",
@@ -67,13 +69,26 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int = 0
 
 
+class SelectionFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What of the project's intent the leg installs beside the runtime dependencies, and what says so."""
+
+    #: Dependency groups and extras, as written.
+    groups: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+    #: Requirement files, relative to the project; those of the runtime dependencies are among them.
+    files: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+
 class LockFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The lock that the leg was built from."""
 
     path: str
     format: str
+    #: Of the file's bytes; where there are more files, of all of them in their order.
     sha256: str
     digest: str
+    more: tuple[str, ...] = ()
     pins: tuple[Pin, ...] = ()
 
 
@@ -92,16 +107,26 @@ class EnvironmentFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TestCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the project's tests said."""
+    """What the project's tests said, and how they were run. All counts are 0 where the runner did not tell any."""
 
     __test__ = False  # pytest must not collect it
 
     passed: int = 0
+    #: Failures and errors.
     failed: int = 0
+    #: Those that were expected to fail, and did, too.
     skipped: int = 0
     #: Kept JUnit XML, relative to the root; empty where the runner made none.
     junit: str = ""
     command: str = ""
+    #: What says that this is the command, and the sentence that says why.
+    evidence: tuple[Evidence, ...] = ()
+    why: str = ""
+
+    @property
+    def total(self) -> int:
+        """All tests that were counted."""
+        return self.passed + self.failed + self.skipped
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +150,9 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     started: str = ""
     written: str = ""
     ci_envs: str = ""
+    #: What describes the pattern.
     evidence: tuple[Evidence, ...] = ()
+    selection: SelectionFacts | None = None
     stages: tuple[Stage, ...] = ()
     lock: LockFacts | None = None
     environment: EnvironmentFacts | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ci_envs import cache, environ, trouble
 from ci_envs.environments.host import HostEnvironment, scripts_folder
 from ci_envs.errors import BuildError
+from ci_envs.layout import remove_tree
 from ci_envs.tools import tool_version, uv_program
 
 if TYPE_CHECKING:
@@ -24,9 +25,11 @@ __all__ = [
     "environment",
     "environment_python",
     "fail_build",
+    "fail_install",
     "install_project",
     "seed",
     "uv",
+    "uv_compile",
     "uv_variables",
 ]
 
@@ -46,12 +49,15 @@ else:
     print(json.dumps([wheels[n] for n in sorted(names) if n in wheels]))
 """
 
+#: Commands of uv that may ask an index.
+_ASK_AN_INDEX = frozenset({"build", "lock", "pip", "sync"})
+
 
 def uv_variables(work: Work) -> dict[str, str]:
     """The variables our uv runs with: its cache, no downloads of Pythons. Index settings are with every tool's."""
     folder, _private = cache.uv_cache(work.environ)
     return {
-        "UV_CACHE_DIR": str(folder),
+        "UV_CACHE_DIR": str(cache.usable_folder(folder)),
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_NO_PROGRESS": "1",
         **({"UV_OFFLINE": "1"} if work.policy.offline else {}),
@@ -62,6 +68,8 @@ def uv(work: Work, *words: str | Path, env: dict[str, str] | None = None, networ
     """Runs our uv for a leg."""
     program = uv_program(work.environ)
     work.tools.setdefault("uv", tool_version(program, work.environ))
+    if work.no_index and words[0] in _ASK_AN_INDEX and "--no-index" not in words:
+        words = (*words, "--no-index")  # there is no variable for it
     return work.run([program, *words], env={**uv_variables(work), **(env or {})}, network=network)
 
 
@@ -87,15 +95,42 @@ def clean_cache(work: Work, names: Sequence[str]) -> None:
 
 def fail_build(work: Work, outcome: Outcome, what: str) -> None:
     """Raises :class:`BuildError` with the tool's own reason where a command failed."""
+    if not outcome:
+        raise BuildError(f"{what} failed: {trouble.reason(outcome)}", hint=_see_log(work))
+
+
+def fail_install(work: Work, outcome: Outcome, lock: Lock) -> None:
+    """Raises :class:`BuildError` where what is locked could not be installed, and says what became of it."""
     if outcome:
         return
-    hint = f"the log has all of it: {work.layout.shown(work.log)}"
-    if trouble.hash_mismatch(outcome):
-        hint = (
-            "a file on the index is not the one that was locked: find out why before you lock again; "
-            f"ci-envs lock --only '{work.leg.id}' --upgrade would take the new one"
+    said, upgrade = trouble.reason(outcome), work.lock_command("--upgrade")
+    if trouble.hash_mismatch(outcome) or trouble.damaged(outcome):
+        raise BuildError(
+            f"the index gave another file than the one that {lock.path} names: {said}",
+            hint=f"find out why before you lock again; {upgrade} would take what is there now",
         )
-    raise BuildError(f"{what} failed: {trouble.reason(outcome)}", hint=hint)
+    if name := trouble.gone(outcome):
+        raise BuildError(
+            f"{lock.path} names {name}, which the index no longer has",
+            hint=f"take what is there now with: {upgrade}",
+        )
+    raise BuildError(f"installing {lock.path} failed: {said}", hint=_see_log(work))
+
+
+def _see_log(work: Work) -> str:
+    return f"the log has all of it: {work.layout.shown(work.log)}"
+
+
+def uv_compile(
+    work: Work, inputs: tuple[Path, ...], output: Path, *, upgrade: bool, env: dict[str, str] | None = None
+) -> Outcome:
+    """``uv pip compile``: a requirements lock with hashes, in the leg's resolution and up to the policy's instant."""
+    words: list[str | Path] = ["pip", "compile", "--generate-hashes", "--no-header", "--quiet"]
+    words += ["--no-emit-index-url", "--no-emit-find-links", "--python", work.interpreter.executable]
+    words += ["--resolution", work.leg.resolution, "--output-file", output, *inputs]
+    words += ["--upgrade"] if upgrade else []
+    words += ["--exclude-newer", work.policy.as_of] if work.policy.as_of else []
+    return uv(work, *words, env=env)
 
 
 def seed(work: Work, lock: Lock) -> frozenset[str]:
@@ -137,8 +172,9 @@ def install_project(work: Work) -> None:
         outcome = uv(work, "pip", "install", "--python", python, "--no-deps", "--editable", work.project.root)
         fail_build(work, outcome, "installing the project in place")
         return
-    folder = work.temp.parent / f"{work.leg.id}.wheel"
-    with work.layout.alone(f"wheel-{work.project_key}"):
+    folder = work.temp / "wheel"
+    remove_tree(folder)  # an older version's wheel would be installed beside this one's
+    with work.alone(f"wheel-{work.project_key}"):
         outcome = uv(
             work,
             "build",
@@ -156,6 +192,4 @@ def install_project(work: Work) -> None:
         work, "pip", "install", "--python", python, "--no-deps", "--no-index", "--reinstall", *wheels, network=False
     )
     fail_build(work, outcome, "installing the project's wheel")
-    for wheel in wheels:
-        wheel.unlink()
-    folder.rmdir()
+    remove_tree(folder)

@@ -6,6 +6,9 @@ The patterns differ only in the compiler: pip-compile or ``uv pip compile``.
 from __future__ import annotations
 
 import hashlib
+import os
+import re
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,11 +20,12 @@ from ci_envs.locks.insync import direct_extras, in_sync
 from ci_envs.locks.requirements import classify, read_requirements
 from ci_envs.locks.scrub import header_for, scrub_requirements
 from ci_envs.model.lock import Lock, Requirement
+from ci_envs.patterns.by_hand import names_everything
 from ci_envs.requirement_files import read_requirements as read_intent
 from ci_envs.selection import kept_by_hand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ci_envs.command import Outcome
     from ci_envs.locks.insync import Stale, Verdict
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
     from ci_envs.model.leg import Leg
     from ci_envs.work import Work
 
-__all__ = ["Compiler", "lock_requirements", "own_lock_path"]
+__all__ = ["Compiler", "lock_requirements", "own_lock_path", "stale_error", "unsatisfied"]
 
 
 class Compiler(Protocol):
@@ -63,33 +67,38 @@ def own_lock_path(leg: Leg) -> str:
 
 def lock_requirements(leg: Leg, work: Work, compiler: Compiler) -> Lock:
     """The leg's requirements lock as the policy asks: checked, made, renewed or taken as it is."""
-    targets = _targets(leg, work)
-    if kept_by_hand(work.project, work.selection) and not work.project.exists(own_lock_path(leg)):
-        return _lock_of(work, targets)  # there is no intent that it could be held against
     mode = work.policy.mode
+    if _is_by_hand(leg, work):
+        # There is no intent that it could be held against.
+        return _lock_of(work, tuple(_Target(name) for name in work.selection.files))
+    targets = _targets(leg, work)
     missing = [target.path for target in targets if not work.project.exists(target.path)]
     if missing and mode in ("locked", "frozen"):
-        raise LockError(f"there is no lock for {leg.id}", file=missing[0], hint=f"make it with: {_mend(leg)}")
-    with work.layout.alone(f"project-{work.project_key}"):
+        raise LockError(f"there is no lock for {leg.id}", file=missing[0], hint=f"make it with: {work.lock_command()}")
+    with work.alone(f"project-{work.project_key}"):
         stale = [] if missing or mode in ("frozen", "update") else _stale(work, targets)
         if stale and mode == "locked":
-            raise _stale_error(leg, stale)
+            raise stale_error(work, stale)
         if missing or stale or mode == "update":
             for target in targets:
                 _make(leg, work, compiler, target, upgrade=mode == "update")
             if stale := _stale(work, targets):
-                raise _stale_error(leg, stale)
+                raise stale_error(work, stale)
     return _lock_of(work, targets)
+
+
+def _is_by_hand(leg: Leg, work: Work) -> bool:
+    """Whether the project's files are the lock: pinned by a person to the last one, and none of ours beside them."""
+    if work.project.exists(own_lock_path(leg)) or not kept_by_hand(work.project, work.selection):
+        return False
+    return work.policy.mode in ("locked", "frozen") or names_everything(work, work.selection.files)
 
 
 def _targets(leg: Leg, work: Work) -> tuple[_Target, ...]:
     """The project's own few files (``requirements.txt``, ``requirements-dev.txt``) or one file of the leg's own."""
     selection, own = work.selection, own_lock_path(leg)
-    if not work.project.exists(own):
-        if kept_by_hand(work.project, selection):
-            return tuple(_Target(name) for name in selection.files)
-        if leg.resolution == "highest" and not leg.groups and _has_few(work):
-            return tuple(_few(work, name) for name in selection.files)
+    if not work.project.exists(own) and leg.resolution == "highest" and not leg.groups and _has_few(work):
+        return tuple(_few(work, name) for name in selection.files)
     return (_Target(own, selection.files, selection.lines, selection.dynamic, selection.direct, selection.constraints),)
 
 
@@ -98,7 +107,10 @@ def _has_few(work: Work) -> bool:
     selection = work.selection
     if not selection.files or selection.lines or selection.dynamic:
         return False
-    return all(name.endswith(".in") and _suits(work, _beside(name)) for name in selection.files)
+    if not all(name.endswith(".in") and _suits(work, _beside(name)) for name in selection.files):
+        return False
+    # Compiled one by one they may differ, and are then no one environment.
+    return not _conflict([_read(work, _beside(name)) for name in selection.files])
 
 
 def _few(work: Work, name: str) -> _Target:
@@ -151,38 +163,40 @@ def _told_by_build(read: ReadLock, file: str) -> Iterator[Requirement]:
             yield Requirement(text=name, name=name, file=file)
 
 
-def _stale_error(leg: Leg, stale: list[Stale]) -> LockError:
+def stale_error(work: Work, stale: Sequence[Stale]) -> LockError:
+    """Which requirement is not satisfied by which pin, and the command that mends it."""
     shown = "; ".join(item.message for item in stale[:5]) + (f"; and {len(stale) - 5} more" if len(stale) > 5 else "")
     first = stale[0]
+    place = f"{first.file}:{first.line}: " if first.line else f"{first.file}: "
     return LockError(
-        f"the lock is stale: {shown}", hint=f"renew it with: {_mend(leg)}", file=first.file, line=first.line
+        f"{shown.removeprefix(place)}; the lock is stale",
+        hint=f"renew it with: {work.lock_command()}",
+        file=first.file,
+        line=first.line,
     )
 
 
 def _make(leg: Leg, work: Work, compiler: Compiler, target: _Target, *, upgrade: bool) -> None:
-    output = work.temp / "compiled.txt"
     before = work.project.text(target.path)
-    output.write_text(before or "", encoding="utf-8")
-    names: dict[str, str] = {}
-    inputs = [work.project.path(name) for name in target.files]
-    for number, (origin, lines) in enumerate(target.lines.items()):
-        stand_in = work.temp / f"lines-{number}.in"
-        stand_in.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        names[str(stand_in)] = origin
-        inputs.append(stand_in)
-    inputs += [work.project.path(target.dynamic)] if target.dynamic else []
-    outcome = compiler(work, tuple(inputs), output, upgrade=upgrade)
-    if not outcome:
-        raise unsatisfied(work, outcome)
-    text = scrub_requirements(
-        output.read_text(encoding="utf-8"),
-        header=header_for(leg.id, direct_extras(target.direct, work.interpreter.markers)),
-        root=str(work.project.root),
-        names=names,
-        path=target.path,
-    )
-    for path in (output, *map(Path, names)):
-        path.unlink()
+    with tempfile.TemporaryDirectory(dir=work.temp) as name:
+        folder = Path(name)
+        output = folder / "compiled.txt"
+        output.write_text(before or "", encoding="utf-8")
+        stand_ins = _stand_ins(target.lines, folder)
+        inputs = [*map(work.project.path, target.files), *stand_ins]
+        # By its name in the folder where the compiler runs: it is repeated in the lock as it is given.
+        inputs += [Path(target.dynamic)] if target.dynamic else []
+        outcome = compiler(work, tuple(inputs), output, upgrade=upgrade)
+        if not outcome:
+            raise unsatisfied(work, outcome)
+        text = scrub_requirements(
+            output.read_text(encoding="utf-8"),
+            header=header_for(leg.id, direct_extras(target.direct, work.interpreter.markers)),
+            root=str(work.project.root),
+            # pip-compile repeats an absolute path as it is, uv makes it relative to where it runs.
+            names={form: stand_ins[path] for path in stand_ins for form in (str(path), _relative(path, work))},
+            path=target.path,
+        )
     if text != before:
         write_atomically(work.project.path(target.path), text.encode())
         work.project.forget(target.path)
@@ -190,12 +204,28 @@ def _make(leg: Leg, work: Work, compiler: Compiler, target: _Target, *, upgrade:
         work.find("LOCK003", "info", f"lock {verb}", f"{target.path} was {verb}: commit it", file=target.path)
 
 
-def _mend(leg: Leg) -> str:
-    return f"ci-envs lock --only '{leg.id}'"
+def _stand_ins(lines: dict[str, list[str]], folder: Path) -> dict[Path, str]:
+    """Files for a compiler with the requirements that stand in none, each with the file that they do stand in."""
+    made = {}
+    for number, (origin, texts) in enumerate(lines.items()):
+        path = folder / f"lines-{number}.in"
+        path.write_text("\n".join(texts) + "\n", encoding="utf-8")
+        made[path] = origin
+    return made
+
+
+def _relative(path: Path, work: Work) -> str:
+    return Path(os.path.relpath(path, work.project.root)).as_posix()
 
 
 def _lock_of(work: Work, targets: tuple[_Target, ...]) -> Lock:
     reads = [_read(work, target.path) for target in targets]
+    if conflict := _conflict(reads):
+        raise LockError(
+            conflict,
+            file=targets[-1].path,
+            hint=f"write -c {targets[0].path} into {' and '.join(t.files[0] for t in targets[1:] if t.files)}",
+        )
     digest = hashlib.sha256()
     for target in targets:
         digest.update(work.project.path(target.path).read_bytes())
@@ -213,13 +243,27 @@ def _lock_of(work: Work, targets: tuple[_Target, ...]) -> Lock:
     )
 
 
+def _conflict(reads: Sequence[ReadLock]) -> str:
+    """Where one file pins what another pins otherwise; empty where they agree."""
+    first: dict[str, tuple[str, str]] = {}
+    for read in reads:
+        for pin in read.lock.pins:
+            version, where = first.setdefault(pin.name, (pin.version, read.where(pin.name)))
+            if version != pin.version:
+                return f"{pin.name}=={version} of {where} and {pin.name}=={pin.version} of {read.where(pin.name)}"
+    return ""
+
+
 def unsatisfied(work: Work, outcome: Outcome) -> LockError:
     """The resolver's own sentence, at the line of the intent that it names."""
     said = trouble.reason(outcome)
+    hint = f"the log has all of it: {work.layout.shown(work.log)}"
+    if work.policy.as_of and re.search(r"no versions? of|upload-time|from versions: none", said):
+        hint = f"an index that tells no upload times has nothing as of {work.policy.as_of}; {hint}"
     named = next((r for r in work.direct if r.name in said.lower().replace("_", "-")), None)
     return LockError(
         f"the requirements cannot be locked: {said}",
         file=named.file if named else "",
         line=named.line if named else 0,
-        hint=f"the log has all of it: {work.layout.shown(work.log)}",
+        hint=hint,
     )

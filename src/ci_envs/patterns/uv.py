@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ci_envs import detect, trouble
 from ci_envs.errors import LockError
-from ci_envs.locks.insync import in_sync
+from ci_envs.locks.insync import Stale, in_sync
 from ci_envs.locks.pylock import read_pylock
 from ci_envs.locks.reading import ReadLock
 from ci_envs.model.lock import Lock
 from ci_envs.patterns import Tool
-from ci_envs.patterns.installing import environment, fail_build, install_project, uv
-from ci_envs.patterns.requirement_locks import lock_requirements, unsatisfied
+from ci_envs.patterns.installing import environment, fail_build, fail_install, install_project, uv, uv_compile
+from ci_envs.patterns.requirement_locks import lock_requirements, stale_error, unsatisfied
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from ci_envs.command import Outcome
     from ci_envs.environments import Environment
     from ci_envs.model.detect import Evidence
     from ci_envs.model.leg import Leg
@@ -25,6 +23,10 @@ if TYPE_CHECKING:
     from ci_envs.work import Work
 
 __all__ = ["Uv"]
+
+_INSTANT = re.compile(r'^exclude-newer = "([^"]+)"$', re.MULTILINE)
+#: Of uv.lock, where its options stand.
+_HEAD = 4000
 
 
 class Uv:
@@ -42,11 +44,11 @@ class Uv:
         """``uv.lock``, ``pylock.toml`` or a requirements lock, whichever the project keeps."""
         match lock_format(work):
             case "uv.lock":
-                return _lock_uv_project(leg, work)
+                return _lock_uv_project(work)
             case "pylock":
                 return _read_pylock_file(work)
             case _:
-                return lock_requirements(leg, work, _compile)
+                return lock_requirements(leg, work, uv_compile)
 
     def build(self, leg: Leg, lock: Lock, work: Work) -> Environment:  # noqa: ARG002 - the protocol's signature
         """A virtual environment made and filled by uv."""
@@ -62,7 +64,7 @@ class Uv:
         else:
             demand = ("--require-hashes",) if lock.hashed and lock.format == "requirements" else ()
             outcome = uv(work, "pip", "sync", "--python", work.prefix, *demand, *lock.files)
-        fail_build(work, outcome, "installing the lock")
+        fail_install(work, outcome, lock)
         install_project(work)
         return environment(work)
 
@@ -70,7 +72,8 @@ class Uv:
 def lock_format(work: Work) -> str:
     """Which lock the leg goes by: what is configured, else what the project keeps, else what it is described by.
 
-    ``uv.lock`` holds one resolution; a leg that asks for the lowest versions has a requirements lock of its own.
+    ``uv.lock`` holds one resolution, of what stands in pyproject.toml. A leg that asks for the lowest versions has a
+    requirements lock of its own, and so has one whose tests' needs stand in requirement files, unless uv.lock is there.
     """
     asked, project = work.config.lock.format, work.project
     if asked != "auto":
@@ -81,6 +84,8 @@ def lock_format(work: Work) -> str:
         return "uv.lock"
     if project.exists("pylock.toml") and not project.exists("requirements.in"):
         return "pylock"
+    if work.selection.beside:
+        return "requirements"
     is_uv_project = bool(project.table("project")) and not project.exists("requirements.in")
     return "uv.lock" if is_uv_project or project.table("tool", "uv") else "requirements"
 
@@ -92,23 +97,31 @@ def _selected(work: Work) -> list[str]:
     return words
 
 
-def _lock_uv_project(leg: Leg, work: Work) -> Lock:
-    mend = f"ci-envs lock --only '{leg.id}'"
+def _lock_uv_project(work: Work) -> Lock:
     mode, exists = work.policy.mode, work.project.exists("uv.lock")
     if not exists and mode in ("locked", "frozen"):
-        raise LockError("there is no uv.lock", hint=f"make it with: {mend}", file="uv.lock")
+        raise LockError(
+            f"there is no lock for {work.leg.id}", hint=f"make it with: {work.lock_command()}", file="uv.lock"
+        )
     # One writer at a time: the legs of a project share its uv.lock.
-    with work.layout.alone(f"project-{work.project_key}"):
+    with work.alone(f"project-{work.project_key}"):
         if mode == "update":
             _uv_lock(work, "--upgrade")
         elif not exists:
             _uv_lock(work)
-        elif mode != "frozen" and not _is_current(work):
+        elif mode != "frozen" and (stale := _stale(work)):
             if mode == "locked":
-                raise LockError(
-                    f"uv.lock is stale: {_what_is_stale(work)}", hint=f"renew it with: {mend}", file="uv.lock"
-                )
+                raise stale_error(work, stale)
             _uv_lock(work)
+    if beside := work.selection.beside:
+        work.find(
+            "LOCK005",
+            "warning",
+            "not in uv.lock",
+            f"{', '.join(beside)}: what it asks for is not installed, since uv.lock holds what "
+            "pyproject.toml asks for; write it into [dependency-groups], or set lock: {format: requirements}",
+            file=beside[0],
+        )
     return _exported(work)
 
 
@@ -125,16 +138,40 @@ def _uv_lock(work: Work, *words: str) -> None:
         work.find("LOCK003", "info", "lock renewed", "uv.lock was renewed: commit it", file="uv.lock")
 
 
-def _is_current(work: Work) -> bool:
-    """uv's own judgement, which resolves again while keeping every pin; without the network wherever uv can."""
-    words = ("lock", "--check", "--python", work.interpreter.executable)
-    return bool(uv(work, *words, "--offline", network=False)) or bool(uv(work, *words))
+def _stale(work: Work) -> tuple[Stale, ...]:
+    """What uv.lock no longer satisfies; empty where uv itself, which resolves again with every pin kept, is content.
+
+    The network is asked only where nothing else can tell: uv without it, and what the pins say.
+    """
+    words = ("lock", "--check", "--python", work.interpreter.executable, *_own_instant(work))
+    offline = uv(work, *words, "--offline", network=False)
+    if offline:
+        return ()
+    stale = _unsatisfied(work)
+    if not stale and "needs to be updated" not in offline.output and uv(work, *words):
+        return ()
+    return stale or (Stale(code="unsatisfied", message="uv would resolve uv.lock to something else", file="uv.lock"),)
 
 
-def _what_is_stale(work: Work) -> str:
-    lock = _exported(work)
-    stale = in_sync(ReadLock(lock=lock), lock.direct, markers=work.interpreter.markers).stale
-    return "; ".join(item.message for item in stale) or "uv would resolve it to something else"
+def _own_instant(work: Work) -> tuple[str, ...]:
+    """The instant that uv.lock says it was made up to: uv calls a lock stale that was made up to another one.
+
+    What pyproject.toml says of it is uv's to compare.
+    """
+    told = "exclude-newer" in work.project.table("tool", "uv")
+    found = None if told else _INSTANT.search(work.project.text("uv.lock") or "", 0, _HEAD)
+    return ("--exclude-newer", found[1]) if found else ()
+
+
+def _unsatisfied(work: Work) -> tuple[Stale, ...]:
+    """By the pins alone; nothing where they cannot tell."""
+    if work.project.table("tool", "uv").get("override-dependencies"):
+        return ()
+    try:
+        lock = _exported(work)
+    except LockError:  # a group that the lock does not know yet
+        return ()
+    return in_sync(ReadLock(lock=lock), lock.direct, markers=work.interpreter.markers).stale
 
 
 def _exported(work: Work) -> Lock:
@@ -172,12 +209,3 @@ def _read_pylock_file(work: Work) -> Lock:
         pins=read.lock.pins,
         direct=work.direct,
     )
-
-
-def _compile(work: Work, inputs: tuple[Path, ...], output: Path, *, upgrade: bool) -> Outcome:
-    words: list[str | Path] = ["pip", "compile", "--generate-hashes", "--no-header", "--quiet"]
-    words += ["--no-emit-index-url", "--no-emit-find-links", "--python", work.interpreter.executable]
-    words += ["--resolution", work.leg.resolution, "--output-file", output, *inputs]
-    words += ["--upgrade"] if upgrade else []
-    words += ["--exclude-newer", work.policy.as_of] if work.policy.as_of else []
-    return uv(work, *words)

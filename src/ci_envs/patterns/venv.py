@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 from ci_envs import detect, toolbox
 from ci_envs.patterns import Tool
-from ci_envs.patterns.installing import environment, environment_python, fail_build, install_project, seed, uv
+from ci_envs.patterns.installing import (
+    environment,
+    environment_python,
+    fail_build,
+    fail_install,
+    install_project,
+    seed,
+    uv,
+    uv_compile,
+)
 from ci_envs.patterns.requirement_locks import lock_requirements
 
 if TYPE_CHECKING:
@@ -75,26 +84,32 @@ class Venv:
 
 
 def _pip_compile(work: Work, inputs: tuple[Path, ...], output: Path, *, upgrade: bool) -> Outcome:
-    """pip-compile under the leg's own interpreter: it resolves for the interpreter that runs it."""
+    """pip-compile under the leg's own interpreter: it resolves for the interpreter that runs it.
+
+    It knows the highest versions alone; the lowest are uv's to find, over the indexes that pip would ask.
+    """
+    if work.leg.resolution != "highest":
+        return uv_compile(work, inputs, output, upgrade=upgrade, env=work.pip_indexes)
     python = toolbox.pip_tools(work)
     words: list[str | Path] = [python, "-I", "-m", "piptools", "compile", "--quiet", "--generate-hashes"]
     words += [*_NOTHING_AMBIENT, "--strip-extras", "--allow-unsafe", "--output-file", output]
     words += ["--upgrade"] if upgrade else []
     newer = f"--uploaded-prior-to={work.policy.as_of}" if work.policy.as_of else ""
     words += ["--pip-args", newer] if newer else []
-    return work.run([*words, *inputs], env={"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
+    log = _pip_log(work)
+    return work.run([*words, *inputs], env={"PIP_LOG": str(log)}, aside=log)
 
 
 def _uv_sync(work: Work, lock: Lock) -> None:
     """What pip-sync does, by uv: a component test holds the two results against each other, byte by byte."""
     python = environment_python(work.prefix)
     outcome = uv(work, "pip", "sync", "--python", python, "--require-hashes", *lock.files, env=work.pip_indexes)
-    fail_build(work, outcome, "installing the lock")
+    fail_install(work, outcome, lock)
 
 
 def _pip_sync(work: Work, lock: Lock) -> None:
     """The reference: pip-sync itself. Bytecode is left to the first import, as uv does."""
-    demand = "--require-hashes " if lock.hashed else ""
+    demand, log = "--require-hashes " if lock.hashed else "", _pip_log(work)
     outcome = work.run(
         [
             toolbox.pip_tools(work),
@@ -102,6 +117,11 @@ def _pip_sync(work: Work, lock: Lock) -> None:
             *("--pip-args", f"{demand}--no-deps --no-compile --no-input"),
             *lock.files,
         ],
-        env={"PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        env={"PIP_LOG": str(log)},
+        aside=log,
     )
-    fail_build(work, outcome, "pip-sync")
+    fail_install(work, outcome, lock)
+
+
+def _pip_log(work: Work) -> Path:
+    return work.temp / "pip.log"

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.environments import said
+
+from ci_envs.endings import crashed, how_it_ended
+
+if TYPE_CHECKING:
+    from ci_envs.command import Outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "how", "is_crash"),
+    [
+        (said(code=0), "exited with 0", False),
+        (said(code=3), "exited with 3", False),
+        (said(code=-signal.SIGSEGV), "was ended by SIGSEGV", True),
+        (said(code=-127), "was ended by signal 127", True),
+        (said(code=0xC0000005), "was ended by exception 0xC0000005", True),
+        (said(code=-signal.SIGTERM, timed_out=True, seconds=59.7), "was ended after 60 s", False),
+        (said(code=0, timed_out=True, seconds=5), "was ended after 5 s", False),
+    ],
+)
+def test_an_ending_is_told_in_words(outcome: Outcome, how: str, is_crash: bool) -> None:
+    assert (how_it_ended(outcome), crashed(outcome)) == (how, is_crash)

@@ -1,0 +1,86 @@
+"""What is read of a tool's words. That these are its words, ``tests/component/test_faults.py`` sees to."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.environments import said
+
+from ci_envs import trouble
+from ci_envs.command import Outcome
+
+
+def failed(stderr: str, *, code: int = 1, timed_out: bool = False) -> Outcome:
+    return Outcome(("uv",), code, "", stderr, 12.0, timed_out)
+
+
+NETWORK = [
+    "error: Failed to fetch: `http://index.example/simple/apple/`\n"
+    "  Caused by: error sending request for url (http://index.example/simple/apple/)\n"
+    "  Caused by: tcp connect error: Connection refused (os error 111)\n",
+    "error: Request failed after 3 retries\n  Caused by: operation timed out\n",
+    "ERROR: Could not install packages due to an OSError: HTTPConnectionPool(host='index.example', port=80): "
+    "Max retries exceeded with url: /simple/apple/ (Caused by NewConnectionError('Connection refused'))\n",
+]
+DENIED = [
+    "error: Failed to fetch: `http://index.example/`\n  Caused by: HTTP status client error (401 Unauthorized)\n",
+    "ERROR: 403 Client Error: Forbidden for url: http://index.example/simple/\n",
+]
+RESOLVER = [
+    "  \u00d7 No solution found when resolving dependencies:\n"
+    "  ╰─▶ Because only pytest-timeout==2.4.0 is available and you require pytest-timeout>3, we can conclude "
+    "that your requirements are unsatisfiable.\n",
+    "ERROR: No matching distribution found for connection-reset==9\n",
+    "ERROR: Cannot install apple==2.0 and pear==1.0 because these package versions have conflicting dependencies.\n",
+]
+HASHES = [
+    "error: Hash mismatch for `apple==1.0`\n",
+    "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.\n",
+]
+DISK = ["error: failed to write\n  Caused by: No space left on device (os error 28)\n", "OSError: [Errno 28] ENOSPC\n"]
+
+
+@pytest.mark.parametrize("text", NETWORK)
+def test_a_network_that_fails_is_the_worlds_trouble_and_may_pass(text: str) -> None:
+    assert trouble.world_failed(failed(text)).startswith("the package index did not answer as it should: ")
+    assert trouble.is_passing(failed(text))
+
+
+@pytest.mark.parametrize("text", DENIED)
+def test_a_refusal_is_the_worlds_trouble_and_will_not_pass(text: str) -> None:
+    assert trouble.world_failed(failed(text)).startswith("the package index refused us: ")
+    assert not trouble.is_passing(failed(text))
+
+
+@pytest.mark.parametrize("text", DISK)
+def test_a_full_disk_is_the_worlds_trouble_and_will_not_pass(text: str) -> None:
+    assert trouble.world_failed(failed(text)).startswith("the disk is full: ")
+    assert not trouble.is_passing(failed(text))
+
+
+@pytest.mark.parametrize("text", [*RESOLVER, *HASHES, "", "error: something else\n"])
+def test_what_the_project_or_its_lock_says_is_not_the_worlds_trouble(text: str) -> None:
+    assert trouble.world_failed(failed(text)) == ""
+    assert not trouble.is_passing(failed(text))
+
+
+def test_a_tool_that_was_ended_is_the_worlds_trouble_and_not_tried_again() -> None:
+    outcome = failed("", code=-15, timed_out=True)
+    assert trouble.world_failed(outcome) == "uv was ended after 12 s"
+    assert not trouble.is_passing(outcome)
+
+
+@pytest.mark.parametrize("text", [*HASHES, *NETWORK, *RESOLVER])
+def test_a_hash_that_does_not_match_is_told_from_the_rest(text: str) -> None:
+    assert trouble.hash_mismatch(failed(text)) is (text in HASHES)
+
+
+def test_the_reason_is_one_line_without_advice_and_never_empty() -> None:
+    outcome = failed(f"Resolved 3 packages\n{NETWORK[0]}hint: try again\n")
+    assert "\n" not in trouble.reason(outcome)
+    assert "Connection refused" in trouble.reason(outcome)
+    assert "try again" not in trouble.reason(outcome)
+    assert trouble.reason(said(code=3)) == "exit code 3"
+
+
+def test_a_reason_that_fills_pages_is_cut() -> None:
+    assert len(trouble.reason(failed("error: " + "because " * 1000))) <= trouble.LONGEST_REASON
