@@ -28,6 +28,7 @@ CODES: dict[str, str] = {
     "ENV301": "A module of a direct dependency does not import.",
     "ENV302": "An import takes longer than `check.timeout`.",
     "ENV303": "An import ends its interpreter: by a signal, or by leaving it without a word.",
+    "ENV304": "A module beside the one that its distribution is named after lacks something that an extra brings.",
     "ENV401": "The project's own check (`check.command`, `check-env.py`) does not exit with 0, or is not there.",
     "ENV501": "A framework sees no GPU where the leg, or `check.expect-gpu`, asks for one.",
     "ENV502": "A framework was built for another CUDA than the one asked for; no GPU is needed to see it.",

@@ -77,12 +77,15 @@ class Layout:
         for folder in (self.state, *(self.state / name for name in _FOLDERS)):
             if folder.is_symlink():
                 raise UsageError(f"{self.shown(folder)} is a link", hint=f"remove it, or {hint}")
-        if os.pathsep in str(self.state):  # `python -m venv` refuses it too: its programs could not be put on PATH
-            raise UsageError(f"{str(self.state)!r} holds {os.pathsep!r}, which separates folders on PATH", hint=hint)
+        name = str(self.state)
+        if os.pathsep in name:  # `python -m venv` refuses it too
+            raise UsageError(f"{name!r} holds {os.pathsep!r}, which separates folders on PATH", hint=hint)
+        if "\n" in name or "\r" in name:
+            raise UsageError(f"{name!r} has a line end, so the first line of a script could not name it", hint=hint)
         try:
-            str(self.state).encode()
+            name.encode()
         except UnicodeEncodeError as error:
-            raise UsageError(f"{str(self.state)!r} is not UTF-8", hint=hint) from error
+            raise UsageError(f"{name!r} is not UTF-8", hint=hint) from error
 
     def prefix(self, leg_id: str) -> Path:
         """The environment itself."""

@@ -184,7 +184,9 @@ class _LegRun:
     def test(self) -> str:
         """The project's own tests."""
         _, work = self.ready()
-        counts, error = testing.run_tests(work, self.locked(), self.environment().environment)
+        counts, error = testing.run_tests(
+            work, self.locked(), self.environment().environment, workers=self.order.workers
+        )
         self.ran = True
         self.note(tests=counts)
         if error is not None:

@@ -28,6 +28,7 @@ from ci_envs.plain import plain
 from ci_envs.suite import test_command
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from ci_envs.command import Outcome
@@ -47,9 +48,12 @@ _RESULTS = re.compile(r"^(?:OK|FAILED|NO TESTS RAN)(?: \((.*)\))?$", re.MULTILIN
 _COUNT = re.compile(r"([a-z ]+)=([0-9]+)")
 
 
-def run_tests(work: Work, lock: Lock, environment: Environment) -> tuple[TestCounts, CiEnvsError | None]:
+def run_tests(
+    work: Work, lock: Lock, environment: Environment, *, workers: int = 1
+) -> tuple[TestCounts, CiEnvsError | None]:
     """Counts, and the error that ends the stage: :class:`TestError`, or :class:`Skip` where no test was run.
 
+    ``workers`` is this leg's share of the machine: what pytest-xdist takes ``-n auto`` for.
     Raises :class:`Skip` where the project has no tests that can be found, :class:`ToolMissing` where the command
     names a program that is not there.
     """
@@ -57,7 +61,8 @@ def run_tests(work: Work, lock: Lock, environment: Environment) -> tuple[TestCou
     junit = work.layout.junit(work.leg.id)
     junit.unlink(missing_ok=True)
     started = time.time()
-    outcome = _run(work, environment, chosen, junit)
+    shared = {"PYTEST_XDIST_AUTO_NUM_WORKERS": str(workers)}
+    outcome = _run(work, environment, chosen, junit, shared | _said(work.environ))
     _keep_own_report(work, chosen.argv, junit, started)
     counts = msgspec.structs.replace(
         _counted(junit, outcome, chosen, work),
@@ -66,6 +71,12 @@ def run_tests(work: Work, lock: Lock, environment: Environment) -> tuple[TestCou
         why=chosen.why,
     )
     return counts, _error(counts, outcome, work)
+
+
+def _said(environ: Mapping[str, str]) -> dict[str, str]:
+    """What the caller has decided holds."""
+    name = "PYTEST_XDIST_AUTO_NUM_WORKERS"
+    return {name: environ[name]} if name in environ else {}
 
 
 def told(counts: TestCounts) -> str:
@@ -86,7 +97,7 @@ def _chosen(work: Work, lock: Lock) -> TestCommand:
     return found
 
 
-def _run(work: Work, environment: Environment, chosen: TestCommand, junit: Path) -> Outcome:
+def _run(work: Work, environment: Environment, chosen: TestCommand, junit: Path, shared: dict[str, str]) -> Outcome:
     temp = work.temp  # made anew: the check stage has removed it with what was left in it
     # pytest reads these before its own arguments.
     options = f"{work.environ.get('PYTEST_ADDOPTS', '')} {shlex.quote(f'--junitxml={junit}')}".strip()
@@ -94,7 +105,7 @@ def _run(work: Work, environment: Environment, chosen: TestCommand, junit: Path)
         return environment.run(
             chosen.argv,
             cwd=work.project.root,
-            env={"PYTEST_ADDOPTS": options},
+            env={"PYTEST_ADDOPTS": options, **shared},
             timeout=seconds(work.config.test.timeout),
             log=work.log,
         )

@@ -43,13 +43,26 @@ class DirectDependenciesImport:
     advice = "`ci-envs exec {leg} -- python -c 'import MODULE'` shows all of it; check.skip-imports leaves one out"
 
     def run(self, context: Context) -> Iterator[Finding]:
-        """ENV301 where an import raises, ENV302 where it takes too long, ENV303 where it ends its interpreter."""
+        """ENV301 where an import raises, ENV302 where it takes too long, ENV303 where it ends its interpreter.
+
+        ENV304 is a warning: a module beside the one that its distribution is named after wants something that is
+        not there, as black's ``blackd`` does without the extra ``d``.
+        """
         wanted = modules_to_import(context)
         with ThreadPoolExecutor(max_workers=max(1, context.workers)) as pool:
             outcomes = list(pool.map(lambda module: _import(context, module), wanted))
+        whole = {wanted[module] for module, outcome in zip(wanted, outcomes, strict=True) if outcome}
         for (module, distribution), outcome in zip(wanted.items(), outcomes, strict=True):
             _append(context.log, outcome)
             finding = _judge(module if module == distribution else f"{module} (of {distribution})", outcome)
+            if (
+                finding is not None
+                and distribution in whole - context.own
+                and _is_optional(module, distribution, outcome)
+            ):
+                finding = msgspec.structs.replace(
+                    finding, code="ENV304", severity="warning", title="an extra's module does not import"
+                )
             if finding is not None:
                 yield finding
         context.left_out.extend(
@@ -112,6 +125,13 @@ def _skipped(wanted: dict[str, str], skip: tuple[str, ...]) -> Iterator[str]:
         for name in skip:
             if f"{module}.".startswith(f"{name}.") or canonicalize_name(name) == distribution:
                 yield module
+
+
+def _is_optional(module: str, distribution: str, outcome: Outcome) -> bool:
+    """Whether a module that did not import is one that only an extra makes whole."""
+    answer = _answer(outcome)
+    lacks = answer is not None and answer.error.startswith(("ModuleNotFoundError:", "ImportError:"))
+    return lacks and not outcome.timed_out and module.replace("_", "-").lower() != distribution
 
 
 def _import(context: Context, module: str) -> Outcome:

@@ -169,7 +169,7 @@ def install_project(work: Work) -> None:
         return
     python = environment_python(work.prefix)
     if work.config.install_project == "editable":
-        outcome = uv(work, "pip", "install", "--python", python, "--no-deps", "--editable", work.project.root)
+        outcome = uv(work, "pip", "install", "--python", python, "--no-deps", "--editable", ".")
         fail_build(work, outcome, "installing the project in place")
         return
     folder = work.temp / "wheel"
@@ -187,9 +187,9 @@ def install_project(work: Work) -> None:
             work.project.root,
         )
         fail_build(work, outcome, "building the project's wheel")
-    wheels = sorted(folder.glob("*.whl"))
-    outcome = uv(
-        work, "pip", "install", "--python", python, "--no-deps", "--no-index", "--reinstall", *wheels, network=False
-    )
+    # Named from their folder: uv reads a path as it does a requirement, in which # and line ends mean something.
+    wheels = [f"./{wheel.name}" for wheel in sorted(folder.glob("*.whl"))]
+    words = ("pip", "install", "--directory", folder, "--python", python, "--no-deps", "--no-index", "--reinstall")
+    outcome = uv(work, *words, *wheels, network=False)
     fail_build(work, outcome, "installing the project's wheel")
     remove_tree(folder)

@@ -166,3 +166,33 @@ def test_an_editable_project_whose_modules_nobody_lists_is_told(tmp_path: Path) 
     context = a_context(tmp_path, dist("basket", modules=(), editable=True), own=frozenset({"basket"}))
     assert list(DirectDependenciesImport().run(context)) == []
     assert context.left_out == ["imports: the modules of basket, an editable install, which lists none"]
+
+
+# --- modules that an extra makes whole
+
+
+def findings_of(folder: Path, *modules: str, answers: dict[str, Outcome], **context: Any) -> list[tuple[str, str]]:
+    made = a_context(folder, dist("black", modules=modules), lock=lock_of(direct=("black",)), **context)
+    made.environment.answer = lambda argv: answers.get(argv[-1], FINE)  # type: ignore[attr-defined]  # the fake's own
+    return [(f.code, f.severity) for f in DirectDependenciesImport().run(made)]
+
+
+def test_a_module_beside_the_main_one_that_lacks_an_extra_is_a_warning(tmp_path: Path) -> None:
+    lacking = raised("ModuleNotFoundError: No module named 'aiohttp'")
+    assert findings_of(tmp_path, "black", "blackd", answers={"blackd": lacking}) == [("ENV304", "warning")]
+
+
+def test_the_main_module_has_no_such_excuse(tmp_path: Path) -> None:
+    lacking = raised("ModuleNotFoundError: No module named 'click'")
+    assert findings_of(tmp_path, "black", "blackd", answers={"black": lacking}) == [("ENV301", "error")]
+
+
+def test_nor_has_a_module_that_fails_in_another_way(tmp_path: Path) -> None:
+    broken = raised("SyntaxError: invalid syntax")
+    assert findings_of(tmp_path, "black", "blackd", answers={"blackd": broken}) == [("ENV301", "error")]
+
+
+def test_nor_has_a_distribution_none_of_whose_modules_imports(tmp_path: Path) -> None:
+    lacking = raised("ModuleNotFoundError: No module named 'x'")
+    codes = findings_of(tmp_path, "one", "two", answers={"one": lacking, "two": lacking})
+    assert codes == [("ENV301", "error"), ("ENV301", "error")]
