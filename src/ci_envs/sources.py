@@ -19,6 +19,8 @@ __all__ = ["fingerprint"]
 # Folders that hold no sources, where no git says so.
 _NO_SOURCES = frozenset({"__pycache__", "node_modules", "build", "dist", "htmlcov", "locks"})
 
+# What hatch-vcs, setuptools-scm and their like write anew at each build, the same bytes for the same version.
+_VERSION_FILES = frozenset({"_version.py", "_version.pyi", "_version_info.py", "version.py", "__version__.py"})
 
 #: What stands in an outcome for bytes that are not UTF-8: such names can only be had by walking.
 _UNDECODABLE = "\ufffd"
@@ -30,7 +32,7 @@ def fingerprint(root: Path) -> str:
 
     Which files these are, git says (tracked, and untracked but not ignored): what a test run leaves behind is
     ignored by nearly every project. Without git it is every file outside of hidden folders and environments. A
-    touched file costs a needless build and nothing else.
+    touched file costs a needless build and nothing else; of a version file, which a build touches, it is the content.
     """
     total = hashlib.sha256()
     for name in sorted(_listed_by_git(root) or _walked(root)):
@@ -38,8 +40,16 @@ def fingerprint(root: Path) -> str:
             found = os.lstat(root / name)
         except OSError:
             continue
-        total.update(f"{name}\0{found.st_size}\0{found.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+        state = _content(root / name) if name.rpartition("/")[2] in _VERSION_FILES else str(found.st_mtime_ns)
+        total.update(f"{name}\0{found.st_size}\0{state}\n".encode("utf-8", "surrogateescape"))
     return total.hexdigest()[:32]
+
+
+def _content(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _listed_by_git(root: Path) -> list[str]:

@@ -22,11 +22,12 @@ LONGEST_REASON = 600
 
 # Where a tool says what went wrong: uv's lines, git's, pip's, the last line of a traceback, and pip's log (below).
 _COMPLAINT = re.compile(
-    r"\s*(?:error|cause|Caused by|hint|fatal|ERROR): ?|(?:[A-Za-z_]\w*\.)*[A-Z]\w+: |Could not fetch URL "
+    r"\s*(?:error|cause|Caused by|hint|fatal|ERROR): ?|\s*[\u00d7\u251c\u2570]\S* "
+    r"|(?:[A-Za-z_]\w*\.)*[A-Z]\w+: |Could not fetch URL "
 )
 # What a resolver says of packages, and pip of a request that it makes once more.
 _NO_COMPLAINT = re.compile(
-    r"\s*(?:cause|Caused by): Because |WARNING: "
+    r"\s*(?:cause:|Caused by:|\u2570\S*) Because |WARNING: "
     r"|.*(?:No matching distribution|Could not find a version|Cannot install) "
 )
 
@@ -78,6 +79,10 @@ _CONFLICT_LINES = 6
 
 _FROM = re.compile(r" \(from (?!versions)[^()]*(?:\([^()]*\)[^()]*)*\)")
 _EXCEPTION = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w+: ")
+# uv draws a tree where it thinks that a person looks.
+_UV_ERROR = re.compile(r"error: | +\u00d7 ")
+_UV_CAUSE = re.compile(r" +(?:(?:cause|Caused by): |[\u251c\u2570]\u2500\u25b6 )(.*)")
+
 # What uv puts around a reason and says nothing itself.
 _FRAME = re.compile(r"No solution found|Failed to build `(?:/|[A-Za-z]:)|The build backend returned an error")
 
@@ -161,19 +166,19 @@ def reason(outcome: Outcome) -> str:
 
 def _of_uv(lines: list[str]) -> str:
     """``error: A`` with its ``cause: B`` below is "A: B"; of a build's own output it is the last line."""
-    start = next((number for number, line in enumerate(lines) if line.startswith("error: ")), None)
+    start = next((number for number, line in enumerate(lines) if _UV_ERROR.match(line)), None)
     if start is None:
         return ""
-    parts = [lines[start].removeprefix("error: ")]
+    parts = [_UV_ERROR.sub("", lines[start], count=1)]
     in_output = False
     for line in lines[start + 1 :]:
-        plain = line.strip()
+        plain = line.strip(" \u2502")
         if plain.startswith("hint:"):
             break
         if plain in ("[stdout]", "[stderr]"):
             in_output = True
             parts.append("")
-        elif cause := re.match(r"\s+(?:cause|Caused by): (.*)", line):
+        elif cause := _UV_CAUSE.match(line):
             parts.append(cause[1])
         elif plain:
             parts[-1] = plain if in_output else f"{parts[-1]} {plain}"

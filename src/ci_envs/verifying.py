@@ -46,10 +46,10 @@ def verify(order: Order, observer: Observer) -> Verdict:
         try:
             first, second = (_digest(_placed(order, layout), observer) for layout in layouts)
         finally:
-            for layout in layouts:
-                remove_tree(layout.state)
+            folder = layouts[0].state.parent
+            remove_tree(folder)
             with contextlib.suppress(OSError):  # another leg is being verified
-                layouts[0].state.parent.parent.rmdir()
+                folder.parent.rmdir()
     return Verdict(
         leg=order.leg.id,
         same=first.value == second.value,

@@ -127,13 +127,19 @@ def fruit_index(fruit: Path) -> Iterator[Index]:
 
 
 @pytest.fixture
-def make_program(fruit_index: Index, tmp_path: Path) -> Iterator[Callable[..., Program]]:
-    """Writes a project and answers with the program over it: one Python, pattern uv, a cache of its own."""
+def make_program(
+    fruit_index: Index, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Program]]:
+    """Writes a project and answers with the program over it: one Python, pattern uv.
+
+    Its cache is its own, and empty; a ``warm`` one is the session's, which no test may tamper with.
+    """
 
     started: list[Popen[str]] = []
 
-    def made(name: str, files: Mapping[str, str] = FRUIT) -> Program:
-        env = private_environment(fruit_index.url, tmp_path / "home", tmp_path / f"cache of {name}")
+    def made(name: str, files: Mapping[str, str] = FRUIT, *, warm: bool = False) -> Program:
+        cache = tmp_path_factory.getbasetemp() / "fruit-cache" if warm else tmp_path / f"cache of {name}"
+        env = private_environment(fruit_index.url, tmp_path / "home", cache)
         return Program(tmp_path / name, env, files=files, started=started)
 
     yield made

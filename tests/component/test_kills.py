@@ -39,6 +39,7 @@ pytestmark = [
 
 #: How often each kind of run is killed.
 KILLS = int(os.environ.get("CI_ENVS_TEST_KILLS", "5"))
+FEWER = max(2, KILLS // 2)
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,10 @@ def assert_the_next_run_is_green(program: Program, expected: Undisturbed, *words
     assert leftovers(program.root, program.cache) == []
 
 
-def moments(seconds: float, seed: str) -> list[float]:
+def moments(seconds: float, seed: str, count: int = KILLS) -> list[float]:
     """Spread over a run's whole duration, each somewhere in its part of it."""
     chance = random.Random(seed)  # noqa: S311 - a moment, no secret
-    return [(number + chance.random()) / KILLS * seconds for number in range(KILLS)]
+    return [(number + chance.random()) / count * seconds for number in range(count)]
 
 
 @pytest.mark.timeout(60 + 20 * KILLS)
@@ -151,7 +152,7 @@ def test_a_run_that_is_killed_with_all_its_children_is_made_good(make_program: C
     program = make_program("project")
     run_in_peace(program)
     expected = run_in_peace(program, "--fresh")
-    for moment in moments(expected.seconds, "family"):
+    for moment in moments(expected.seconds, "family", FEWER):
         with program.start("run", "--fresh", "--lock-mode=update") as process:
             time.sleep(moment)
             kill_all(process)
@@ -162,7 +163,9 @@ def test_two_kills_in_a_row_are_made_good(make_program: Callable[..., Program]) 
     program = make_program("project", PACKAGE)
     run_in_peace(program)
     expected = run_in_peace(program, "--fresh")
-    for first, second in zip(moments(expected.seconds, "one"), moments(expected.seconds, "two"), strict=True):
+    for first, second in zip(
+        moments(expected.seconds, "one", FEWER), moments(expected.seconds, "two", FEWER), strict=True
+    ):
         for moment in (first, second):
             with program.start("run", "--fresh") as process:
                 time.sleep(moment)

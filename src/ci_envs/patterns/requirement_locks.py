@@ -33,7 +33,11 @@ if TYPE_CHECKING:
     from ci_envs.model.leg import Leg
     from ci_envs.work import Work
 
-__all__ = ["Compiler", "lock_requirements", "own_lock_path", "stale_error", "unsatisfied"]
+__all__ = ["Compiler", "inputs_of", "lock_requirements", "own_lock_path", "stale_error", "unsatisfied"]
+
+
+# What is left of "-e file:///home/me/project[dev]" and of "project @ file:///home/me/project" when it is scrubbed.
+_PROJECT_LINE = re.compile(r"(-e\s+)?\.(\[[^\]]*\])?\s*(;.*|\\)?$")
 
 
 class Compiler(Protocol):
@@ -183,10 +187,8 @@ def _make(leg: Leg, work: Work, compiler: Compiler, target: _Target, *, upgrade:
         output = folder / "compiled.txt"
         output.write_text(before or "", encoding="utf-8")
         stand_ins = _stand_ins(target.lines, folder)
-        inputs = [*map(work.project.path, target.files), *stand_ins]
-        # By its name in the folder where the compiler runs: it is repeated in the lock as it is given.
-        inputs += [Path(target.dynamic)] if target.dynamic else []
-        outcome = compiler(work, tuple(inputs), output, upgrade=upgrade)
+        inputs = (*map(work.project.path, target.files), *stand_ins, *_dynamic(target.dynamic))
+        outcome = compiler(work, inputs, output, upgrade=upgrade)
         if not outcome:
             raise unsatisfied(work, outcome)
         text = scrub_requirements(
@@ -197,11 +199,38 @@ def _make(leg: Leg, work: Work, compiler: Compiler, target: _Target, *, upgrade:
             names={form: stand_ins[path] for path in stand_ins for form in (str(path), _relative(path, work))},
             path=target.path,
         )
+    text = without_project(text)
     if text != before:
         write_atomically(work.project.path(target.path), text.encode())
         work.project.forget(target.path)
         verb = "renewed" if before is not None else "made"
         work.find("LOCK003", "info", f"lock {verb}", f"{target.path} was {verb}: commit it", file=target.path)
+
+
+def without_project(text: str) -> str:
+    """The lock without the project itself, which ``-e .[dev]`` in a requirements file has put there.
+
+    It has no hash, and is no part of what a lock fixes; it is installed apart, and what it needs was locked with it.
+    """
+    kept: list[str] = []
+    dropping = False
+    for line in text.splitlines(keepends=True):
+        dropping = _PROJECT_LINE.match(line) is not None or (dropping and line[:1].isspace())
+        if not dropping:
+            kept.append(line)
+    return "".join(kept)
+
+
+def inputs_of(work: Work, folder: Path) -> tuple[Path, ...]:
+    """Files for a compiler with everything that the leg asks for; what stands in none is put into ``folder``."""
+    selection = work.selection
+    stand_ins = _stand_ins(selection.lines, folder)
+    return (*map(work.project.path, selection.files), *stand_ins, *_dynamic(selection.dynamic))
+
+
+def _dynamic(file: str) -> tuple[Path, ...]:
+    """By its name in the folder where the compiler runs: it is repeated in the lock as it is given."""
+    return (Path(file),) if file else ()
 
 
 def _stand_ins(lines: dict[str, list[str]], folder: Path) -> dict[Path, str]:

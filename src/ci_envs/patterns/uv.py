@@ -13,7 +13,9 @@ from ci_envs.locks.reading import ReadLock
 from ci_envs.model.lock import Lock
 from ci_envs.patterns import Tool
 from ci_envs.patterns.installing import environment, fail_build, fail_install, install_project, uv, uv_compile
+from ci_envs.patterns.pylock_file import lock_pylock
 from ci_envs.patterns.requirement_locks import lock_requirements, stale_error, unsatisfied
+from ci_envs.selection import runtime_files
 
 if TYPE_CHECKING:
     from ci_envs.environments import Environment
@@ -46,7 +48,7 @@ class Uv:
             case "uv.lock":
                 return _lock_uv_project(work)
             case "pylock":
-                return _read_pylock_file(work)
+                return lock_pylock(leg, work, _selected(work))
             case _:
                 return lock_requirements(leg, work, uv_compile)
 
@@ -86,7 +88,7 @@ def lock_format(work: Work) -> str:
         return "pylock"
     if work.selection.beside:
         return "requirements"
-    is_uv_project = bool(project.table("project")) and not project.exists("requirements.in")
+    is_uv_project = bool(project.table("project")) and not runtime_files(project)
     return "uv.lock" if is_uv_project or project.table("tool", "uv") else "requirements"
 
 
@@ -190,22 +192,6 @@ def _exported(work: Work) -> Lock:
         path="uv.lock",
         format="uv.lock",
         sha256=work.file_digest("uv.lock"),
-        pins=read.lock.pins,
-        direct=work.direct,
-    )
-
-
-def _read_pylock_file(work: Work) -> Lock:
-    text = work.project.text("pylock.toml")
-    if text is None:
-        raise LockError(
-            "there is no pylock.toml", file="pylock.toml", hint="make it with: uv export --format pylock.toml"
-        )
-    read = read_pylock(text, path="pylock.toml", markers=work.interpreter.markers)
-    return Lock(
-        path="pylock.toml",
-        format="pylock",
-        sha256=work.file_digest("pylock.toml"),
         pins=read.lock.pins,
         direct=work.direct,
     )
