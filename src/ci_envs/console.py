@@ -167,7 +167,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def show_report(report: Report) -> None:
-    """The legs, where their packages differ, what was found, and the verdict; with ``-q`` the verdict alone."""
+    """The legs, where their packages differ, what was found, and the verdict; with ``-q`` only that and its reasons."""
     if not _SETTINGS.quiet:
         _show_legs(report.legs)
         _show_parity(report)
@@ -176,6 +176,10 @@ def show_report(report: Report) -> None:
             legs = finding.legs[0] if len(finding.legs) == 1 else f"{len(finding.legs)} legs"
             message = f": {one_line(finding.message, 500)}" if finding.message else ""
             show_text(f"{finding.severity} {finding.code}: {where}{one_line(finding.title)}{message} ({legs})")
+    else:
+        for leg in report.legs:
+            if leg.status in ("failed", "broken"):
+                _write(sys.stderr, f"{leg.id}: {_painted(leg.status, sys.stderr)}: {one_line(leg.reason, 1000)}")
     counts = (f"{report.count(status)} {status}" for status in ("passed", "failed", "broken", "skipped"))
     said = ", ".join(count for count in counts if not count.startswith("0 ")) or "no legs"
     _write(sys.stdout, f"{_painted(report.status, sys.stdout)}: {said}")

@@ -136,7 +136,7 @@ class _LegRun:
             groups=chosen.groups, extras=chosen.extras, files=chosen.files, evidence=chosen.evidence
         )
         self.note(evidence=evidence, selection=selection)
-        return ", ".join(e.file for e in evidence[:3])
+        return ", ".join(list(dict.fromkeys(e.file for e in evidence))[:3])
 
     def make_lock(self) -> str:
         """The lock, in sync as the policy asks."""
@@ -341,7 +341,9 @@ def _status(error: CiEnvsError) -> Status:
 
 
 def _sentence(error: CiEnvsError) -> str:
-    return f"{error}. {error.hint[:1].upper()}{error.hint[1:]}" if error.hint else str(error)
+    said = str(error)
+    stop = "" if said.endswith((".", "?", "!")) else "."
+    return f"{said}{stop} {error.hint[:1].upper()}{error.hint[1:]}" if error.hint else said
 
 
 def _os_sentence(error: OSError) -> str:

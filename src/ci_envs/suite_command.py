@@ -65,7 +65,8 @@ def _from_tox(project: Project, pins: frozenset[str]) -> TestCommand | None:
             if "pytest" not in pins or _lacks_plugin(words, pins):
                 return None
             argv = ("python", "-m", "pytest", *_processes(project, pins, words), *words)
-            return TestCommand(argv=argv, runner="pytest", evidence=(tox.evidence,), why=why)
+            own = tox.command[0].startswith("python")
+            return TestCommand(argv=argv, runner="pytest", evidence=(tox.evidence,), why=why, as_written=own)
         case ("python" | "python3", "-m", "unittest", *words):
             argv = ("python", "-m", "unittest", *words)
             return TestCommand(argv=argv, runner="unittest", evidence=(tox.evidence,), why=why)

@@ -12,7 +12,7 @@ import shlex
 import shutil
 import time
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from xml.etree import ElementTree as ET
 
 import msgspec
@@ -90,11 +90,22 @@ def _chosen(work: Work, lock: Lock) -> TestCommand:
     configured = work.config.test.command
     if configured:
         argv = tuple(split(configured, "test.command"))
-        return TestCommand(argv=argv, runner="unittest" if "unittest" in argv else "pytest", why="test.command says so")
+        runner: Literal["pytest", "unittest"] = "unittest" if "unittest" in argv else "pytest"
+        return TestCommand(argv=argv, runner=runner, why="test.command says so", as_written=True)
     found = test_command(work.project, frozenset(pin.name for pin in lock.pins))
     if found is None:
         raise Skip("no test command found")
-    return found
+    return _of_what_is_installed(found, work)
+
+
+def _of_what_is_installed(found: TestCommand, work: Work) -> TestCommand:
+    """``pytest`` for ``python -m pytest``, which puts the project's folder before the wheel that is to be tested.
+
+    A package that lies in that folder would be imported from its sources, without what its build makes.
+    """
+    if not work.installs_project or found.argv[:3] != ("python", "-m", "pytest") or found.as_written:
+        return found
+    return msgspec.structs.replace(found, argv=("pytest", *found.argv[3:]))
 
 
 def _run(work: Work, environment: Environment, chosen: TestCommand, junit: Path, shared: dict[str, str]) -> Outcome:

@@ -182,10 +182,9 @@ def tidy(processes: list[subprocess.Popen[str]]) -> None:
 
 
 def leftovers(*folders: Path) -> list[str]:
-    """What only a run that goes on may have: old environments, and files that are not whole."""
-    return sorted(
-        str(path) for folder in folders for path in folder.rglob("*") if path.suffix in (".old", ".part", ".trace")
-    )
+    """What only a run that goes on may have: old environments, files that are not whole; and traces of bugs."""
+    ends = (".old", ".part", ".trace.log")
+    return sorted(str(path) for folder in folders for path in folder.rglob("*") if path.name.endswith(ends))
 
 
 def descendants(pid: int) -> list[int]:

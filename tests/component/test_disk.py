@@ -146,6 +146,7 @@ def test_a_full_disk_leaves_the_old_environment_and_the_lock_as_they_were(
     assert done.code == 0, done.said
     assert b"melon" in lock.read_bytes()
     assert program.digest != expected
+    assert len(list((program.state / "bytecode" / LEG).iterdir())) == 1, "that of the old environment is gone"
 
 
 def test_a_lock_for_which_there_is_no_room_stays_what_it_was(

@@ -27,10 +27,11 @@ from tests.component.program import (
     wait_for,
 )
 
+from ci_envs.layout import Layout
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
 
 pytestmark = [
     pytest.mark.component,
@@ -171,6 +172,21 @@ def test_two_kills_in_a_row_are_made_good(make_program: Callable[..., Program]) 
                 time.sleep(moment)
                 process.kill()
         assert_the_next_run_is_green(program, expected)
+
+
+def test_what_a_killed_run_left_in_its_temporary_folder_is_not_met_again(make_program: Callable[..., Program]) -> None:
+    """A wheel of an older version would be installed beside the new one; two megabytes would be a finding."""
+    program = make_program("project", PACKAGE)
+    expected = run_in_peace(program)
+    temp = Layout.at(program.root, program.env).temp(LEG)
+    (temp / "wheel").mkdir(parents=True)
+    (temp / "wheel" / "basket-0.0-py3-none-any.whl").write_bytes(b"half a wh")
+    (temp / "download").write_bytes(bytes(2 << 20))
+    assert program.run("--fresh").code == 0
+    record = program.record
+    assert record is not None
+    assert [finding.code for finding in record.findings] == []
+    assert_the_next_run_is_green(program, expected)
 
 
 # A test command that tells when it has begun, and that has a child of its own.

@@ -278,3 +278,32 @@ def test_nothing_stays_in_the_temporary_folder(tmp_path: Path) -> None:
 def test_counts_that_are_told() -> None:
     assert told(TestCounts(passed=3)) == "3 passed"
     assert told(TestCounts(passed=3, skipped=2)) == "3 passed, 2 skipped"
+
+
+# --- which code is tested
+
+
+def command_over(folder: Path, files: dict[str, str]) -> str:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    environment = FakeEnvironment()
+    run_tests(a_work(folder), lock_of(Pin(name="pytest", version="8")), environment)
+    return shlex.join(environment.calls[0].argv)
+
+
+PACKAGED = '[project]\nname = "basket"\nversion = "1"\n\n[build-system]\nrequires = []\n'
+TESTS = {"tests/test_basket.py": "import pytest\n"}
+
+
+def test_the_installed_wheel_of_a_package_is_tested_and_not_its_sources(tmp_path: Path) -> None:
+    assert command_over(tmp_path, TESTS | {"pyproject.toml": PACKAGED}) == "pytest"
+
+
+def test_modules_beside_the_tests_of_what_is_no_package_are_found(tmp_path: Path) -> None:
+    assert command_over(tmp_path, TESTS | {"requirements.in": "pytest\n"}) == "python -m pytest"
+
+
+def test_a_command_that_a_person_wrote_is_run_as_it_stands(tmp_path: Path) -> None:
+    tox = "[testenv]\ncommands = python -m pytest tests\n"
+    assert command_over(tmp_path, TESTS | {"pyproject.toml": PACKAGED, "tox.ini": tox}) == "python -m pytest tests"

@@ -81,8 +81,10 @@ class TestCommand(msgspec.Struct, frozen=True, kw_only=True):
 
     __test__ = False  # pytest must not collect it
 
-    #: The first word is ``python``, which stands for the environment's own interpreter.
+    #: A program of the environment comes first: ``python`` is its own interpreter.
     argv: tuple[str, ...]
     runner: Literal["pytest", "unittest"]
     evidence: tuple[Evidence, ...] = ()
     why: str = ""
+    #: Whether a person wrote these words: then they are run as they stand.
+    as_written: bool = False
