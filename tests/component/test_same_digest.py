@@ -120,7 +120,7 @@ def test_two_users_build_one_digest(first: Program, public: Path) -> None:
 @pytest.mark.parametrize("when", ["+400d", "-10y"])
 def test_another_day_builds_the_same_digest(first: Program, tmp_path: Path, when: str) -> None:
     if not FAKETIME:
-        pytest.skip("there is no libfaketime here (apt install libfaketime)")
+        pytest.fail("this test needs libfaketime (apt install faketime)")
     here = digests(first)
     other = elsewhere(
         first, tmp_path / "then", {"LD_PRELOAD": FAKETIME, "FAKETIME": when, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}

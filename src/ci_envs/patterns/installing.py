@@ -60,6 +60,8 @@ def uv_variables(work: Work) -> dict[str, str]:
         "UV_CACHE_DIR": str(cache.usable_folder(folder)),
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_NO_PROGRESS": "1",
+        # Its sentences are read (trouble.py): a line break in the middle of one would hide it.
+        "UV_NO_WRAP": "1",
         **({"UV_OFFLINE": "1"} if work.policy.offline else {}),
     }
 
