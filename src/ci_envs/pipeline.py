@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from ci_envs import __version__, command, machine, testing
+from ci_envs import __version__, command, machine
 from ci_envs.building import Built, build, changed_since_built
 from ci_envs.cache import cache_root
 from ci_envs.checking import check
@@ -184,6 +184,8 @@ class _LegRun:
     def test(self) -> str:
         """The project's own tests."""
         _, work = self.ready()
+        from ci_envs import testing  # a run without tests need not know how
+
         counts, error = testing.run_tests(
             work, self.locked(), self.environment().environment, workers=self.order.workers
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ci_envs.building import read_digest
+from ci_envs.assembling import read_digest
 from ci_envs.content import HashCache
 from ci_envs.digest import Difference, Digest, differences
 from ci_envs.errors import BuildError, InterruptedRun

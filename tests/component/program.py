@@ -16,7 +16,7 @@ from tests.component.running import PYTHON
 from tests.support.projects import write_project
 from tests.support.tiny_backend import __file__ as tiny_backend
 
-from ci_envs.building import read_digest
+from ci_envs.assembling import read_digest
 from ci_envs.machine import arch_name, os_name
 from ci_envs.model.leg import make_leg
 from ci_envs.record_files import find_record

@@ -12,7 +12,7 @@ import pytest
 from tests.component.program import FRUIT, LEG, PACKAGE, Done, Program, ended, leftovers, wait_for
 from tests.component.running import PYTHON
 
-from ci_envs.building import read_digest
+from ci_envs.assembling import read_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

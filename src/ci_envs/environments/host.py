@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ci_envs import command, environ
-from ci_envs.content import read_content
 from ci_envs.errors import BuildError
 from ci_envs.model.inventory import Inventory
 from ci_envs.resources import probe_text
@@ -135,6 +134,8 @@ class HostEnvironment:
 
     def content(self) -> Content:
         """Every file of the prefix, hashed."""
+        from ci_envs.content import read_content
+
         return read_content(self.prefix, cache=self._hashes)
 
     def artifacts(self) -> list[Artifact]:

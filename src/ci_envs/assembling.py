@@ -1,0 +1,166 @@
+"""A new environment: built, every file compared with RECORD and with the wheels that the lock names, sealed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ci_envs import attest, cache, digest, seal
+from ci_envs.building import Facts, facts_of, host
+from ci_envs.content import read_content
+from ci_envs.errors import BuildError
+from ci_envs.layout import remove_tree
+from ci_envs.model.record import Finding
+from ci_envs.patterns.installing import clean_cache, uv
+from ci_envs.record_check import verify_records
+from ci_envs.tools import uv_program
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ci_envs.content import Content
+    from ci_envs.model.inventory import Inventory
+    from ci_envs.model.lock import Lock, Pin
+    from ci_envs.order import Order
+    from ci_envs.patterns import Pattern
+    from ci_envs.work import Work
+
+__all__ = ["altered_content", "assemble", "read_digest"]
+
+_ALTERED_CACHE = "ENV119"
+
+
+def assemble(pattern: Pattern, order: Order, lock: Lock, work: Work, inputs: dict[str, str]) -> Facts:
+    """Builds; where the installer's cache gave altered files, has them fetched anew and builds once more."""
+    before = len(work.findings)
+    content, verdict, wrong = _build_once(pattern, order, lock, work)
+    # Offline nothing could take the place of what the cache has.
+    names = attest.to_refresh(content, verdict) if wrong and not work.policy.offline else ()
+    if names:
+        work.findings[before:] = [_altered_cache(names)]
+        clean_cache(work, names)
+        remove_tree(work.prefix)
+        content, verdict, wrong = _build_once(pattern, order, lock, work)
+    if wrong:
+        raise BuildError("; ".join(f"{finding.code} {finding.message}" for finding in wrong[:3]))
+    work.findings += [f for f in (*verify_records(content), *verdict.findings) if f.severity != "error"]
+    return _sealed(order, work, content, inputs, _own(work, content, lock))
+
+
+def _build_once(
+    pattern: Pattern, order: Order, lock: Lock, work: Work
+) -> tuple[Content, attest.Attestation, list[Finding]]:
+    """One build with every file read: what is in it, what the ledger says, and what is wrong."""
+    pattern.build(order.leg, lock, work)
+    content = read_content(work.prefix, cache=order.hashes)
+    verdict = _attested(content, lock, work)
+    return content, verdict, [f for f in (*verify_records(content), *verdict.findings) if f.severity == "error"]
+
+
+def _altered_cache(names: tuple[str, ...]) -> Finding:
+    return Finding(
+        code=_ALTERED_CACHE,
+        severity="warning",
+        title="cache was altered",
+        message=f"the installer's cache gave altered files of {', '.join(names)}; they were fetched anew",
+    )
+
+
+def _attested(content: Content, lock: Lock, work: Work) -> attest.Attestation:
+    """RECORD against the wheels that the lock names; what the ledger cannot tell is fetched past every cache."""
+    folder, private = cache.uv_cache(work.environ)
+    ledger = attest.Ledger(cache.cache_root(work.environ) / "wheels")
+    verdict = attest.attest(content, lock.pins, ledger, trust_first=private)
+    if not verdict.doubtful or work.policy.offline:
+        return verdict
+    lost = attest.fetch_reference(
+        verdict.doubtful,
+        ledger,
+        run=lambda argv: uv(work, *argv[1:], env={"UV_CACHE_DIR": str(folder)}),
+        python=work.prefix,
+        folder=work.temp,
+        uv=str(uv_program(work.environ)),
+    )
+    remove_references(work)
+    again = attest.attest(content, lock.pins, ledger, trust_first=False)
+    return _without(again, lost)
+
+
+def _without(verdict: attest.Attestation, lost: tuple[Pin, ...]) -> attest.Attestation:
+    """What has no wheel was built here from its sources, whose hash was checked; nothing else can attest it."""
+    return attest.Attestation(
+        matched=verdict.matched,
+        altered=tuple(pin for pin in verdict.altered if pin not in lost),
+        unknown=tuple(pin for pin in verdict.unknown if pin not in lost),
+        unattested=(*verdict.unattested, *lost),
+    )
+
+
+def remove_references(work: Work) -> None:
+    """Fresh references are compared and gone."""
+    for path in work.temp.glob("reference-*"):
+        remove_tree(path)
+
+
+def _sealed(order: Order, work: Work, content: Content, inputs: dict[str, str], own: frozenset[str]) -> Facts:
+    found = _digest(content, tuple(work.seeds), tuple(own))
+    inventory = host(work.layout, order.leg, order.environ, found.value, None).inventory()
+    facts = Facts(
+        digest=found.value,
+        bytes=found.bytes,
+        files=found.files,
+        inventory=_with_seeds(inventory, work.seeds),
+        seeds=tuple(sorted(work.seeds)),
+        own=tuple(sorted(own)),
+        # What befell this build is no news of a later run.
+        findings=tuple(f for f in work.findings if f.code.startswith("ENV") and f.code != _ALTERED_CACHE),
+        tools=dict(work.tools),
+    )
+    written = seal.Facts(
+        inputs=inputs,
+        digests={"environment": found.value},
+        extra={"facts": msgspec.json.encode(facts).decode()},
+    )
+    seal.write_seal(work.prefix, content, written)
+    return facts
+
+
+def read_digest(prefix: Path) -> digest.Digest:
+    """The digest of a sealed environment, taken of its bytes now."""
+    found = seal.read_seal(prefix)
+    facts = facts_of(found) if found else None
+    if facts is None:
+        raise BuildError(f"there is no whole environment at {prefix}")
+    return _digest(read_content(prefix), facts.seeds, facts.own)
+
+
+def altered_content(order: Order, prefix: Path) -> str:
+    """What in a sealed environment is not what was sealed, with every byte read; empty where all is."""
+    found = seal.read_seal(prefix)
+    facts = facts_of(found) if found else None
+    content = read_content(prefix, cache=order.hashes)
+    if facts is not None and _digest(content, facts.seeds, facts.own).value == facts.digest:
+        return ""
+    return next((f.message for f in verify_records(content) if f.severity == "error"), "its digest changed")
+
+
+def _with_seeds(inventory: Inventory, seeds: frozenset[str]) -> Inventory:
+    marked = tuple(
+        msgspec.structs.replace(found, seed=True) if found.name in seeds else found for found in inventory.distributions
+    )
+    return msgspec.structs.replace(inventory, distributions=marked)
+
+
+def _digest(content: Content, seeds: tuple[str, ...], own: tuple[str, ...]) -> digest.Digest:
+    return digest.environment_digest(content, seeds=frozenset(seeds), exclude=frozenset(own))
+
+
+def _own(work: Work, content: Content, lock: Lock) -> frozenset[str]:
+    """The project's own distribution: by its name, else what is there beside lock and seeds."""
+    if not work.installs_project:
+        return frozenset()
+    if work.selection.project:
+        return frozenset({work.selection.project})
+    beside = {each.name for each in content.installed} - {pin.name for pin in lock.pins} - work.seeds
+    return frozenset(beside) if len(beside) == 1 else frozenset()
