@@ -73,15 +73,19 @@ def build(pattern: Pattern, order: Order, lock: Lock, work: Work) -> Built:
     inputs = build_inputs(order.leg, lock, work)
     prefix, aside = work.prefix, work.layout.aside(order.leg.id)
     _recover(prefix, aside)
-    why = "asked for anew" if order.fresh else _why_not_kept(order, prefix, inputs)
-    if not why:
-        return _kept(order, prefix, inputs, work)
+    why, facts = ("asked for anew", None) if order.fresh else _judged(order, prefix, inputs)
+    if facts is not None:
+        work.findings += facts.findings
+        work.tools |= facts.tools
+        kept = "kept: nothing it depends on has changed"
+        return Built(_environment(order, work.layout, facts), facts, inputs, kept=True, why=kept)
     if not order.repair:
         raise CheckError(
             f"{order.leg.id} is not as it was built: {why}", hint=f"build it again with: {order.reproduce}"
         )
     from ci_envs.assembling import assemble  # a kept environment needs none of it
 
+    work.begins()
     cache.usable_folder(cache.cache_root(work.environ))
     _stand_aside(prefix, aside)
     try:
@@ -165,36 +169,27 @@ def build_inputs(leg: Leg, lock: Lock, work: Work) -> dict[str, str]:
     }
 
 
-def _why_not_kept(order: Order, prefix: Path, inputs: dict[str, str]) -> str:
-    """Why an environment has to be built; empty where the one that is there is the one that would be."""
+def _judged(order: Order, prefix: Path, inputs: dict[str, str]) -> tuple[str, Facts | None]:
+    """Why an environment has to be built, or what is known of the one that is there and that would be built again."""
     if not prefix.exists():
-        return "it was not there"
+        return "it was not there", None
     found = seal.read_seal(prefix)
-    if found is None or facts_of(found) is None:
-        return "the last build did not finish"
+    facts = facts_of(found) if found else None
+    if found is None or facts is None:
+        return "the last build did not finish", None
     changed = [name for name, value in inputs.items() if found.facts.inputs.get(name) != value]
     if changed:
-        return f"{' and '.join(changed)} changed"
+        return f"{' and '.join(changed)} changed", None
     altered = seal.intact(prefix, found)
     if altered:
-        return f"{altered[0]} was altered" + (f", and {len(altered) - 1} more files" if len(altered) > 1 else "")
+        more = f", and {len(altered) - 1} more files" if len(altered) > 1 else ""
+        return f"{altered[0]} was altered{more}", None
     if order.deep:
         from ci_envs.assembling import altered_content
 
-        return altered_content(order, prefix)
-    return ""
-
-
-def _kept(order: Order, prefix: Path, inputs: dict[str, str], work: Work) -> Built:
-    found = seal.read_seal(prefix)
-    facts = facts_of(found) if found else None
-    if facts is None:
-        raise BuildError(f"the seal of {prefix} went away while it was read")
-    work.findings += facts.findings
-    work.tools |= facts.tools
-    return Built(
-        _environment(order, work.layout, facts), facts, inputs, kept=True, why="kept: nothing it depends on has changed"
-    )
+        why = altered_content(order, prefix)
+        return why, None if why else facts
+    return "", facts
 
 
 def facts_of(found: seal.Seal) -> Facts | None:
@@ -213,13 +208,11 @@ def host(
     layout: Layout, leg: Leg, environ: Mapping[str, str], content_digest: str, hashes: HashCache | None
 ) -> HostEnvironment:
     """The environment at a leg's prefix; bytecode of what runs inside is kept apart, by the content's digest."""
-    temp = layout.temp(leg.id)
-    temp.mkdir(parents=True, exist_ok=True)
     return HostEnvironment(
         layout.prefix(leg.id),
         caller=environ,
         variables={"CI_ENVS_LEG": leg.id, **leg_variables(leg.variables)},
         bytecode=layout.bytecode(leg.id, content_digest),
-        temp=temp,
+        temp=layout.temp(leg.id),
         hashes=hashes,
     )

@@ -41,6 +41,7 @@ def check(order: Order, work: Work, lock: Lock, built: Built, previous: RunRecor
         work.findings += [f for f in previous.findings if f.code.startswith(_CODES) and f not in known]
         work.extra["check"] = key
         return kept
+    work.begins()
     context = _context(order, work, lock, built)
     try:
         work.findings += run_checks(context)

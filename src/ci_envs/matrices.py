@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_envs.detect import BUILT_PATTERNS, KNOWN_PATTERNS, RECOGNISED, detect, python_wanted, refuse_problems
-from ci_envs.documents import load_yaml
 from ci_envs.errors import NothingToDo, UsageError
-from ci_envs.matrix_reader import project_values, read_matrix
 from ci_envs.model.matrix import Entry, Matrix
 from ci_envs.nearest import nearest
 from ci_envs.project import Project
@@ -117,6 +115,9 @@ def platforms() -> Platforms:
 
 
 def _read(root: Project, text: str, file: str) -> Matrix:
+    from ci_envs.documents import load_yaml
+    from ci_envs.matrix_reader import read_matrix
+
     document = load_yaml(text, file=file)
     matrix = read_matrix(document, KNOWN_PATTERNS)
     _refuse_projects_outside(root, document)
@@ -138,6 +139,8 @@ def _text_of(path: Path) -> str:
 
 
 def _refuse_projects_outside(root: Project, document: Document) -> None:
+    from ci_envs.matrix_reader import project_values
+
     for name, where in project_values(document):
         folder = root.root / name
         try:

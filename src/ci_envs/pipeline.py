@@ -103,6 +103,8 @@ class _LegRun:
     built: Built | None = None
     #: Whether something of the project's ran in the environment.
     ran: bool = False
+    #: Whether the record on disk is this run's. A run that finds nothing to do leaves the last one there to its end.
+    begun: bool = False
 
     def __post_init__(self) -> None:
         self.record = RunRecord(
@@ -122,6 +124,12 @@ class _LegRun:
         # One that cannot be read is not ours to trust: everything is done anew.
         self.previous = find_record(layout.record(leg_id))
         remove_tree(layout.temp(leg_id))
+        self.begun = self.previous is None or self.previous.status != "passed"
+
+    def begins(self) -> None:
+        """Something is about to be changed: from here on a killed run must not be taken for the last whole one."""
+        self.begun = True
+        self.write()
 
     def steps(self) -> tuple[tuple[StageName, Callable[[], str]], ...]:
         """The pipeline."""
@@ -130,6 +138,7 @@ class _LegRun:
     def detect(self) -> str:
         """Who builds it, from what, with which interpreter."""
         self.pattern, self.work, evidence = prepare(self.order)
+        self.work.begins = self.begins
         self.work.hold = self.hold
         chosen = self.work.selection
         selection = SelectionFacts(
@@ -186,6 +195,7 @@ class _LegRun:
         _, work = self.ready()
         from ci_envs import testing  # a run without tests need not know how
 
+        self.begins()
         counts, error = testing.run_tests(
             work, self.locked(), self.environment().environment, workers=self.order.workers
         )
@@ -211,7 +221,8 @@ class _LegRun:
         )
         self.note(stages=(*self.record.stages, stage), reason=f"not finished: {name} was the last stage")
         self.gather()
-        self.write()
+        if self.begun or status != "passed":
+            self.begins()
         self.observer.stage_ends(self.order.leg, stage)
         return status == "passed"
 

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import stat
+import threading
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -34,6 +35,10 @@ MOST_NAMED = 20
 _IGNORED = frozenset((SEAL_NAME, ".lock"))
 
 _WINDOWS = os.name == "nt"
+
+# Legs are looked through one after another: a walk is short system calls, and two threads that make them spend more
+# time handing each other the interpreter's lock than they gain (6 legs: 0.65 s with two walks at once, 0.5 s with one).
+_ONE_WALK = threading.Lock()
 
 #: Of a file ``[size, mtime_ns, 1 where executable]``, of a link ``[where it leads]``, of anything else nothing.
 Mark = list[int | str]
@@ -94,6 +99,11 @@ def intact(prefix: Path, seal: Seal) -> list[str]:
     Bytecode that was added to a ``__pycache__`` is let pass: someone has run a program of the environment by hand.
     Our own runs neither write nor read it there (PYTHONPYCACHEPREFIX).
     """
+    with _ONE_WALK:
+        return _changed(prefix, seal)
+
+
+def _changed(prefix: Path, seal: Seal) -> list[str]:
     found: list[str] = []
     seen: set[str] = set()
     for folder, names in _walk(prefix):

@@ -21,10 +21,11 @@ from ci_envs.model.record import Finding
 from ci_envs.redact import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ci_envs.command import Outcome
     from ci_envs.layout import Layout
+    from ci_envs.locks.reading import ReadLock
     from ci_envs.model.config import Config, LockMode
     from ci_envs.model.inventory import Interpreter
     from ci_envs.model.leg import Leg
@@ -82,6 +83,10 @@ class Work:
     findings: list[Finding] = field(default_factory=list)
     #: What the pattern put into the environment beside the lock: pip, as ``python -m venv`` does. Normalised names.
     seeds: frozenset[str] = frozenset()
+    #: Locks that were read, with the text that they were read from: judging and using one reads it twice.
+    parsed: dict[str, tuple[str, ReadLock]] = field(default_factory=dict)
+    #: Called before a stage changes something: until then, what the last run recorded still holds.
+    begins: Callable[[], object] = lambda: None
     #: What later runs need to know of this one; goes into the record.
     extra: dict[str, str] = field(default_factory=dict)
     #: Tools that were used, with their versions.

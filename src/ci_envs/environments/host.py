@@ -98,6 +98,8 @@ class HostEnvironment:
     ) -> Outcome:
         """Runs a command inside. A bare program name is looked up in the environment first, as activating does."""
         variables = {**self.variables, **(env or {})}
+        if self.temp is not None:
+            self.temp.mkdir(parents=True, exist_ok=True)
         return command.run(
             command.Command(
                 argv=(self._program(argv[0]), *argv[1:]),
@@ -112,6 +114,8 @@ class HostEnvironment:
 
     def hand_over(self, argv: Sequence[str], *, cwd: Path) -> int:
         """Runs a command inside with this terminal; its exit code."""
+        if self.temp is not None:
+            self.temp.mkdir(parents=True, exist_ok=True)
         return command.hand_over(command.Command((self._program(argv[0]), *argv[1:]), cwd=cwd, env=self.variables))
 
     def inventory(self) -> Inventory:

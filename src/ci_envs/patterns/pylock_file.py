@@ -67,6 +67,7 @@ def _stale(work: Work) -> tuple[Stale, ...]:
 
 
 def _make(leg: Leg, work: Work, selected: Sequence[str], *, upgrade: bool) -> None:
+    work.begins()
     before = work.project.text(NAME)
     with tempfile.TemporaryDirectory(dir=work.temp) as name:
         # uv keeps the pins of a file that is there, and takes only this name for a pylock.

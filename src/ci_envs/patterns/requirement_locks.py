@@ -138,7 +138,12 @@ def _read(work: Work, name: str) -> ReadLock:
     text = work.project.text(name)
     if text is None:
         raise LockError("there is no such lock", file=name)
-    return read_requirements(text, path=name, markers=work.interpreter.markers, sha256=work.file_digest(name))
+    known = work.parsed.get(name)
+    if known is None or known[0] != text:
+        digest = work.file_digest(name)
+        known = text, read_requirements(text, path=name, markers=work.interpreter.markers, sha256=digest)
+        work.parsed[name] = known
+    return known[1]
 
 
 def _stale(work: Work, targets: tuple[_Target, ...]) -> list[Stale]:
@@ -181,6 +186,7 @@ def stale_error(work: Work, stale: Sequence[Stale]) -> LockError:
 
 
 def _make(leg: Leg, work: Work, compiler: Compiler, target: _Target, *, upgrade: bool) -> None:
+    work.begins()
     before = work.project.text(target.path)
     with tempfile.TemporaryDirectory(dir=work.temp) as name:
         folder = Path(name)

@@ -129,6 +129,7 @@ def _lock_uv_project(work: Work) -> Lock:
 
 def _uv_lock(work: Work, *words: str) -> None:
     newer = ("--exclude-newer", work.policy.as_of) if work.policy.as_of else ()
+    work.begins()
     before = work.project.path("uv.lock").read_bytes() if work.project.exists("uv.lock") else None
     outcome = uv(work, "lock", "--python", work.interpreter.executable, *newer, *words)
     if not outcome:
