@@ -11,13 +11,13 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one verb and answers with its exit code."""
     import click  # the package must be importable without paying for click
 
-    from .cli import main_group
-    from .errors import CiEnvsError, InterruptedRun
+    from ci_envs.cli import main_group
+    from ci_envs.errors import CiEnvsError, InterruptedRun
 
     try:
         code = main_group.main(args=argv, prog_name="ci-envs", standalone_mode=False)
     except CiEnvsError as error:
-        from .console import show_error
+        from ci_envs.console import show_error
 
         show_error(error)
         return error.exit_code

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from ci_envs.content import HashCache
     from ci_envs.model.config import Config, LockMode
+    from ci_envs.model.leg import Leg
     from ci_envs.model.matrix import Matrix
     from ci_envs.model.plan import Cell, LeftOut
     from ci_envs.model.record import RunRecord, StageName
@@ -91,28 +93,40 @@ def orders_for(asked: Asked) -> Orders:
     matrix = _matrix(root, asked)
     expansion = expand(matrix, os=machine.os_name(), arch=machine.arch_name())
     cells = select(expansion, asked.only, asked.skip)
+    at_once = max(1, min(asked.jobs, len(cells)))
     hashes = HashCache()
-    workers = max(1, (os.cpu_count() or 1) // max(1, min(asked.jobs, len(cells))))
-    orders = []
-    for cell in cells:
-        config = _config(root, matrix, cell, asked.flags)
-        orders.append(
-            Order(
-                leg=cell.leg,
-                config=config,
-                policy=_policy(asked, config),
-                layout=layout,
-                environ=asked.environ,
-                stages=asked.stages,
-                hashes=hashes,
-                reproduce=_reproduce(asked, cell.leg.id),
-                workers=workers,
-                fresh=asked.fresh,
-                deep=asked.deep,
-                recorded=asked.recorded,
-            )
+    orders = tuple(
+        _order(
+            asked,
+            cell.leg,
+            _config(root, matrix, cell, asked.flags),
+            layout=layout,
+            hashes=hashes,
+            reproduce=_reproduce(asked, cell.leg.id),
+            workers=max(1, (os.cpu_count() or 1) // at_once),
         )
-    return Orders(tuple(orders), tuple(expansion.left_out), layout)
+        for cell in cells
+    )
+    return Orders(orders, tuple(expansion.left_out), layout)
+
+
+def _order(
+    asked: Asked, leg: Leg, config: Config, *, layout: Layout, hashes: HashCache, reproduce: str, workers: int
+) -> Order:
+    return Order(
+        leg=leg,
+        config=config,
+        policy=_policy(asked, config),
+        layout=layout,
+        environ=asked.environ,
+        stages=asked.stages,
+        hashes=hashes,
+        reproduce=reproduce,
+        workers=workers,
+        fresh=asked.fresh,
+        deep=asked.deep,
+        recorded=asked.recorded,
+    )
 
 
 def order_for(asked: Asked, leg_id: str) -> Order:
@@ -142,19 +156,14 @@ def _from_record(asked: Asked, record: RunRecord, layout: Layout) -> Order:
 
     root = Project(asked.root)
     config = resolve([*project_layers(root, project_at(root, record.leg.project)), ("flags", asked.flags)]).config
-    return Order(
-        leg=record.leg,
-        config=config,
-        policy=_policy(asked, config),
+    return _order(
+        asked,
+        record.leg,
+        config,
         layout=layout,
-        environ=asked.environ,
-        stages=asked.stages,
         hashes=HashCache(),
         reproduce=record.reproduce,
         workers=os.cpu_count() or 1,
-        fresh=asked.fresh,
-        deep=asked.deep,
-        recorded=asked.recorded,
     )
 
 

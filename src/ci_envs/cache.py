@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
-from .errors import BrokenError
+from ci_envs.errors import BrokenError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from .errors import InterruptedRun, ToolMissing, UsageError
-from .redact import Redactor
+from ci_envs.errors import InterruptedRun, ToolMissing, UsageError
+from ci_envs.redact import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from . import command, interpreters
-from .errors import CiEnvsError, ToolMissing, UsageError
-from .machine import os_name
-from .nearest import nearest
-from .tools import find_program, tool_version, uv_program
+from ci_envs import command, interpreters
+from ci_envs.errors import CiEnvsError, ToolMissing, UsageError
+from ci_envs.machine import os_name
+from ci_envs.nearest import nearest
+from ci_envs.tools import find_program, tool_version, uv_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from .interpreters import Run
+    from ci_envs.interpreters import Run
 
 __all__ = ["NEEDS", "Diagnosis", "FoundPython", "FoundTool", "Need", "PatternState", "diagnose", "refuse_unready"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import configparser
 from typing import TYPE_CHECKING
 
-from .errors import UsageError
+from ci_envs.errors import UsageError
 
 if TYPE_CHECKING:
-    from .project import Project
+    from ci_envs.project import Project
 
 __all__ = ["lines_of", "parse_ini", "read_ini"]
 

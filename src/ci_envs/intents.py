@@ -16,18 +16,18 @@ from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement as Parsed
 from packaging.utils import canonicalize_name
 
-from .errors import UsageError
-from .ini import lines_of, read_ini
-from .model.detect import Evidence
-from .model.lock import Requirement
-from .nearest import nearest
-from .plain import one_line
-from .requirement_files import parse_requirement, read_requirements
+from ci_envs.errors import UsageError
+from ci_envs.ini import lines_of, read_ini
+from ci_envs.model.detect import Evidence
+from ci_envs.model.lock import Requirement
+from ci_envs.nearest import nearest
+from ci_envs.plain import one_line
+from ci_envs.requirement_files import parse_requirement, read_requirements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from .project import Project
+    from ci_envs.project import Project
 
     Requirements = tuple[Requirement, ...]
 

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from . import command
-from .cache import Remembered, cache_root
-from .errors import CiEnvsError, ToolMissing
-from .machine import arch_name
-from .model.inventory import Interpreter
-from .places import candidates, parse_wanted
+from ci_envs import command
+from ci_envs.cache import Remembered, cache_root
+from ci_envs.errors import CiEnvsError, ToolMissing
+from ci_envs.machine import arch_name
+from ci_envs.model.inventory import Interpreter
+from ci_envs.places import candidates, parse_wanted
 
 if TYPE_CHECKING:
-    from .command import Command, Outcome
+    from ci_envs.command import Command, Outcome
 
 __all__ = ["all_interpreters", "find_interpreter", "missing_python", "need_interpreter"]
 

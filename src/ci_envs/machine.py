@@ -8,7 +8,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from .model.record import Machine
+from ci_envs.model.record import Machine
 
 __all__ = ["arch_name", "facts", "os_name"]
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .errors import UsageError
+from ci_envs.errors import UsageError
 
 __all__ = ["Project"]
 

@@ -18,16 +18,16 @@ from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement as Parsed
 from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 
-from .errors import UsageError
-from .model.lock import Requirement
-from .nearest import nearest
-from .plain import one_line
-from .redact import Redactor, without_credentials
+from ci_envs.errors import UsageError
+from ci_envs.model.lock import Requirement
+from ci_envs.nearest import nearest
+from ci_envs.plain import one_line
+from ci_envs.redact import Redactor, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .project import Project
+    from ci_envs.project import Project
 
 __all__ = ["Option", "Reference", "RequirementsFile", "parse_requirement", "read_requirements"]
 

@@ -24,20 +24,20 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from packaging.utils import canonicalize_name
 
-from .errors import UsageError
-from .intents import extras_of, groups_of
-from .model.detect import Evidence, TestPlan
-from .requirement_files import parse_requirement, read_requirements
-from .suite_command import test_command
-from .tox_files import read_tox
+from ci_envs.errors import UsageError
+from ci_envs.intents import extras_of, groups_of
+from ci_envs.model.detect import Evidence, TestPlan
+from ci_envs.requirement_files import parse_requirement, read_requirements
+from ci_envs.suite_command import test_command
+from ci_envs.tox_files import read_tox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .intents import Listing
-    from .model.lock import Requirement
-    from .project import Project
-    from .tox_files import ToxTests
+    from ci_envs.intents import Listing
+    from ci_envs.model.lock import Requirement
+    from ci_envs.project import Project
+    from ci_envs.tox_files import ToxTests
 
 __all__ = ["test_command", "test_plan"]
 

@@ -14,15 +14,15 @@ import shlex
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from .errors import UsageError
-from .ini import lines_of, read_ini
-from .model.detect import Evidence, TestCommand
-from .tox_files import read_tox
+from ci_envs.errors import UsageError
+from ci_envs.ini import lines_of, read_ini
+from ci_envs.model.detect import Evidence, TestCommand
+from ci_envs.tox_files import read_tox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .project import Project
+    from ci_envs.project import Project
 
 __all__ = ["test_command"]
 

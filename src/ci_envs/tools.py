@@ -11,13 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import command
-from .cache import Remembered, cache_root
-from .environ import tool_environment
-from .errors import CiEnvsError, ToolMissing
+from ci_envs import command
+from ci_envs.cache import Remembered, cache_root
+from ci_envs.environ import tool_environment
+from ci_envs.errors import CiEnvsError, ToolMissing
 
 if TYPE_CHECKING:
-    from .command import Command, Outcome
+    from ci_envs.command import Command, Outcome
 
 __all__ = ["find_program", "tool_version", "uv_program"]
 

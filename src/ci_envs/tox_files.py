@@ -14,15 +14,15 @@ import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .errors import UsageError
-from .ini import lines_of, parse_ini, read_ini
-from .model.detect import Evidence
-from .requirement_files import parse_requirement
+from ci_envs.errors import UsageError
+from ci_envs.ini import lines_of, parse_ini, read_ini
+from ci_envs.model.detect import Evidence
+from ci_envs.requirement_files import parse_requirement
 
 if TYPE_CHECKING:
     from configparser import RawConfigParser
 
-    from .project import Project
+    from ci_envs.project import Project
 
 __all__ = ["ToxTests", "read_tox"]
 

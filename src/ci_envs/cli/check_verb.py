@@ -9,6 +9,7 @@ import click
 
 from ci_envs import console
 from ci_envs.asking import Asked, order_for
+from ci_envs.cli.legs import carry_out
 from ci_envs.cli.options import common
 
 __all__ = ["command"]
@@ -23,9 +24,6 @@ def command(*, leg: str, matrix: Path | None, project: Path, as_json: bool, quie
 
     Nothing is built, locked or mended: an environment that is missing or was changed is an error.
     """
-    from ci_envs.report.merge import exit_code, merge
-    from ci_envs.running import run_legs
-
     console.configure(quiet=quiet or as_json, verbose=verbose)
     asked = Asked(
         root=project,
@@ -37,12 +35,4 @@ def command(*, leg: str, matrix: Path | None, project: Path, as_json: bool, quie
         recorded=False,
     )
     order = replace(order_for(asked, leg), repair=False)
-    order.layout.prepare()
-    with console.Progress(order.layout.log, total=1) as progress:
-        records, _ = run_legs([order], jobs=1, observer=progress)
-    report = merge(records, (leg,))
-    if as_json:
-        console.show_json(report)
-    else:
-        console.show_report(report)
-    return exit_code(report, frozenset({leg}))
+    return carry_out([order], jobs=1, as_json=as_json, by_name=frozenset({leg})).code

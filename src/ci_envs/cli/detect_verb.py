@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from ci_envs import console
+from ci_envs.cli.options import common
 from ci_envs.detect import BUILT_PATTERNS, RECOGNISED, detect
 from ci_envs.errors import NothingToDo, UsageError
 from ci_envs.project import Project
-
-from .options import common
 
 if TYPE_CHECKING:
     from pathlib import Path

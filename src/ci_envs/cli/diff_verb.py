@@ -7,11 +7,10 @@ from pathlib import Path
 import click
 
 from ci_envs import console
+from ci_envs.cli.options import common
 from ci_envs.diff import compare, render
 from ci_envs.errors import DriftFound
 from ci_envs.record_files import read_record
-
-from .options import common
 
 __all__ = ["command"]
 

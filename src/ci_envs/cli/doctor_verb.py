@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ci_envs import console
+from ci_envs.cli.options import common
 from ci_envs.doctor import diagnose, refuse_unready
 from ci_envs.patterns.registry import ALL_PATTERNS
-
-from .options import common
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,9 @@ import click
 
 from ci_envs import console
 from ci_envs.asking import Asked, named, orders_for
+from ci_envs.cli.legs import carry_out, without_matrix
 from ci_envs.cli.options import common, matrix_argument, selection
-from ci_envs.errors import InterruptedRun, UsageError
+from ci_envs.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +22,7 @@ __all__ = ["command"]
 @click.command("lock")
 @matrix_argument
 @selection
-@click.option("--pattern", "patterns", multiple=True, metavar="NAME", help="Legs of this pattern, without a matrix.")
-@click.option("--python", "pythons", multiple=True, metavar="VERSION", help="Legs of this Python, without a matrix.")
-@click.option("--group", "groups", multiple=True, metavar="NAME", help="A dependency group; prod: runtime needs alone.")
+@without_matrix
 @click.option(
     "--check", "only_check", is_flag=True, help="Write nothing; exit with 5 where a lock is missing or stale."
 )
@@ -54,9 +53,6 @@ def command(
 
     A lock that is in sync is left alone; a stale one is renewed with the pins that still fit.
     """
-    from ci_envs.report.merge import exit_code, merge
-    from ci_envs.running import run_legs
-
     if only_check and upgrade:
         raise UsageError("--check writes nothing and --upgrade does: give one of them")
     console.configure(quiet=quiet or as_json, verbose=verbose)
@@ -75,13 +71,5 @@ def command(
         jobs=jobs or os.cpu_count() or 1,
         recorded=False,
     )
-    todo = orders_for(asked)
-    todo.layout.prepare()
-    with console.Progress(todo.layout.log, total=len(todo.orders)) as progress:
-        records, interrupted = run_legs(todo.orders, jobs=asked.jobs, observer=progress)
-    report = merge(records, () if interrupted else todo.ids)
-    if as_json:
-        console.show_json(report)
-    else:
-        console.show_report(report)
-    return InterruptedRun.exit_code if interrupted else exit_code(report, named(asked))
+    orders = orders_for(asked).orders
+    return carry_out(orders, jobs=asked.jobs, as_json=as_json, by_name=named(asked)).code

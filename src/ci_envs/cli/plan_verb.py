@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ci_envs import __version__, console, machine
+from ci_envs.cli.options import common, matrix_argument, selection
 from ci_envs.errors import UsageError
 from ci_envs.model.plan import Plan
 from ci_envs.plan import SHARD_LEGS, Planner, expand, github_matrices, json_chunks, layers, select, shards
 from ci_envs.project import Project
-
-from .options import common, matrix_argument, selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from ci_envs import console
+from ci_envs.cli.options import common
 from ci_envs.errors import UsageError
 from ci_envs.layout import Layout, write_atomically
 from ci_envs.record_files import read_records
 from ci_envs.report.markdown import SUMMARY_LIMIT, summary
 from ci_envs.report.merge import exit_code, merge
-
-from .options import common
 
 if TYPE_CHECKING:
     from ci_envs.model.report import Report

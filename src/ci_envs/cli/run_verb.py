@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from ci_envs import console
-from ci_envs.asking import Asked, Orders, named, orders_for, parse_stages
+from ci_envs.asking import Asked, named, orders_for, parse_stages
+from ci_envs.cli.legs import carry_out, without_matrix
 from ci_envs.cli.options import common, matrix_argument, selection
-from ci_envs.errors import InterruptedRun, UsageError
+from ci_envs.errors import UsageError
 from ci_envs.model.config import LockMode
 from ci_envs.model.record import STAGES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ci_envs.model.record import RunRecord
-    from ci_envs.model.report import Report
+    from ci_envs.cli.legs import Done
+    from ci_envs.layout import Layout
 
 __all__ = ["command"]
 
@@ -26,9 +27,7 @@ __all__ = ["command"]
 @click.command("run")
 @matrix_argument
 @selection
-@click.option("--pattern", "patterns", multiple=True, metavar="NAME", help="Legs of this pattern, without a matrix.")
-@click.option("--python", "pythons", multiple=True, metavar="VERSION", help="Legs of this Python, without a matrix.")
-@click.option("--group", "groups", multiple=True, metavar="NAME", help="A dependency group; prod: runtime needs alone.")
+@without_matrix
 @click.option("--jobs", "-j", type=click.IntRange(min=1), default=None, help="Legs at once.  [default: the cores]")
 @click.option(
     "--lock-mode",
@@ -97,22 +96,12 @@ def command(
         fresh=fresh,
         deep=deep,
     )
-    return run(asked, as_json=as_json, markdown=markdown)
-
-
-def run(asked: Asked, *, as_json: bool = False, markdown: str | None = None) -> int:
-    """Runs what is asked for, shows the report, and answers with the exit code."""
-    from ci_envs.report.merge import exit_code, merge
-    from ci_envs.running import run_legs
-
     todo = orders_for(asked)
-    todo.layout.prepare()
-    with console.Progress(todo.layout.log, total=len(todo.orders)) as progress:
-        records, interrupted = run_legs(todo.orders, jobs=asked.jobs, observer=progress)
-    report = merge(records, () if interrupted else todo.ids)
-    _show(report, todo, asked, as_json=as_json)
-    _leave(report, records, todo, asked, markdown)
-    return InterruptedRun.exit_code if interrupted else exit_code(report, named(asked))
+    done = carry_out(todo.orders, jobs=asked.jobs, as_json=as_json, by_name=named(asked))
+    for row in todo.left_out if not only and not as_json else ():
+        console.show_detail(f"left out: {row.id}: {row.reason or 'excluded'}")
+    _leave(done, todo.layout, project, markdown)
+    return done.code
 
 
 def _flags(test_command: str, expect_gpu: str | None, installer: str | None) -> dict[str, Any]:
@@ -137,16 +126,7 @@ def _said(test_command: str, expect_gpu: str | None, installer: str | None, stag
     return tuple(f"--{name}={value}" for name, value in given if value)
 
 
-def _show(report: Report, todo: Orders, asked: Asked, *, as_json: bool) -> None:
-    if as_json:
-        console.show_json(report)
-        return
-    console.show_report(report)
-    for row in todo.left_out if not asked.only else ():
-        console.show_detail(f"left out: {row.id}: {row.reason or 'excluded'}")
-
-
-def _leave(report: Report, records: list[RunRecord], todo: Orders, asked: Asked, markdown: str | None) -> None:
+def _leave(done: Done, layout: Layout, root: Path, markdown: str | None) -> None:
     """The summary for people, and what a job of GitHub Actions waits for."""
     from pathlib import Path
 
@@ -156,10 +136,10 @@ def _leave(report: Report, records: list[RunRecord], todo: Orders, asked: Asked,
 
     if not markdown and not github.in_actions():
         return
-    text = summary(report)
+    text = summary(done.report)
     if markdown:
         try:
             write_atomically(Path(markdown), text.encode())
         except OSError as error:
             raise UsageError(f"--markdown {markdown} cannot be written: {error.strerror}") from error
-    action.leave_results(records, asked.root, todo.layout.record, markdown=text)
+    action.leave_results(done.records, root, layout.record, markdown=text)

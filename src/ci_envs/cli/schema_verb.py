@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ci_envs import console, schemas
-
-from .options import common
+from ci_envs.cli.options import common
 
 if TYPE_CHECKING:
     from pathlib import Path

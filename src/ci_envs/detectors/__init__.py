@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ci_envs.detectors.scan import Clue, Scan, Tier
 from ci_envs.model.detect import Evidence, Problem
-
-from .scan import Clue, Scan, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

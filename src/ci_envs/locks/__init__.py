@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from .pylock import is_pylock_name, read_pylock
-from .requirements import classify, read_requirements
+from ci_envs.locks.pylock import is_pylock_name, read_pylock
+from ci_envs.locks.requirements import classify, read_requirements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .reading import ReadLock
+    from ci_envs.locks.reading import ReadLock
 
 __all__ = ["READERS", "Format", "Reader", "sniff"]
 

@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from ci_envs.errors import LockError
-
-from .reading import applies, plain_location, require_all, shown
-from .wanted import asked_extras, by_annotations, by_metadata, parsed
+from ci_envs.locks.reading import applies, plain_location, require_all, shown
+from ci_envs.locks.wanted import asked_extras, by_annotations, by_metadata, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from ci_envs.locks.reading import ReadLock
+    from ci_envs.locks.wanted import Asked
     from ci_envs.model.lock import Pin, Requirement
-
-    from .reading import ReadLock
-    from .wanted import Asked
 
 __all__ = ["Code", "Judged", "Stale", "Verdict", "direct_extras", "in_sync"]
 

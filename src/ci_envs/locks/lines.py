@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ci_envs.errors import LockError
-
-from .reading import Made
+from ci_envs.locks.reading import Made
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -7,9 +7,8 @@ import tomllib
 from typing import TYPE_CHECKING, cast
 
 from ci_envs.errors import LockError
+from ci_envs.locks.reading import Made, ReadLock, merged, plain_location, require_all, sha256_only, shown, text_digest
 from ci_envs.model.lock import Lock, Pin, SourceKind
-
-from .reading import Made, ReadLock, merged, plain_location, require_all, sha256_only, shown, text_digest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

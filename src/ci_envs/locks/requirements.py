@@ -13,11 +13,8 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qsl
 
 from ci_envs.errors import LockError
-from ci_envs.model.lock import Lock, Pin, SourceKind
-from ci_envs.nearest import nearest
-
-from .lines import excluded_in, made_in, split, via_of
-from .reading import (
+from ci_envs.locks.lines import excluded_in, made_in, split, via_of
+from ci_envs.locks.reading import (
     Option,
     ReadLock,
     Unnamed,
@@ -29,6 +26,8 @@ from .reading import (
     shown,
     text_digest,
 )
+from ci_envs.model.lock import Lock, Pin, SourceKind
+from ci_envs.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from packaging.markers import Marker
     from packaging.requirements import Requirement
 
-    from .lines import Logical
+    from ci_envs.locks.lines import Logical
 
 __all__ = ["Kind", "classify", "is_lock", "parse_line", "read_requirements"]
 

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from ci_envs.errors import LockError
+from ci_envs.locks.lines import split
+from ci_envs.locks.pylock import parsed_pylock
+from ci_envs.locks.reading import Option, shown
+from ci_envs.locks.requirements import parse_line
 from ci_envs.redact import without_credentials
-
-from .lines import split
-from .pylock import parsed_pylock
-from .reading import Option, shown
-from .requirements import parse_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -13,9 +13,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ci_envs.errors import LockError
+from ci_envs.locks.reading import shown
 from ci_envs.redact import without_credentials
-
-from .reading import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,9 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ci_envs.errors import LockError
+from ci_envs.locks.reading import applies, file_pin, plain_location, shown
 from ci_envs.model.lock import Requirement
-
-from .reading import applies, file_pin, plain_location, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,9 +17,8 @@ if TYPE_CHECKING:
     from packaging.markers import Marker
     from packaging.specifiers import SpecifierSet
 
+    from ci_envs.locks.reading import ReadLock
     from ci_envs.model.lock import Pin
-
-    from .reading import ReadLock
 
 __all__ = ["Asked", "Closure", "asked_extras", "by_annotations", "by_metadata", "parsed"]
 

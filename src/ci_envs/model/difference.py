@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from .record import SCHEMA_VERSION, Finding
+from ci_envs.model.record import SCHEMA_VERSION, Finding
 
 __all__ = ["Change", "Difference", "PackageChange"]
 

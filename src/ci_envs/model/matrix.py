@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from .config import CheckConfig, LockConfig, Table, TestConfig, UvConfig, VenvConfig
-from .leg import Resolution
+from ci_envs.model.config import CheckConfig, LockConfig, Table, TestConfig, UvConfig, VenvConfig
+from ci_envs.model.leg import Resolution
 
 __all__ = [
     "AXES",

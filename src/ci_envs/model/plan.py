@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from .leg import Leg
+from ci_envs.model.leg import Leg
 
 __all__ = ["Cell", "Expansion", "LeftOut", "Plan", "PlannedLeg", "Platforms"]
 

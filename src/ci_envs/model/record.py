@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from .detect import Evidence
-from .inventory import Distribution
-from .leg import Leg
-from .lock import Pin
+from ci_envs.model.detect import Evidence
+from ci_envs.model.inventory import Distribution
+from ci_envs.model.leg import Leg
+from ci_envs.model.lock import Pin
 
 __all__ = [
     "SCHEMA_VERSION",

@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from .leg import Resolution
-from .record import SCHEMA_VERSION, Severity, Stage, Status, TestCounts
+from ci_envs.model.leg import Resolution
+from ci_envs.model.record import SCHEMA_VERSION, Severity, Stage, Status, TestCounts
 
 __all__ = ["LegFinding", "LegResult", "Parity", "Report"]
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from ci_envs.model.record import STAGES
 from ci_envs.plain import one_line, plain
-
-from .parity import by_version
+from ci_envs.report.parity import by_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from ci_envs import errors
 from ci_envs.model.record import STAGES, RunRecord, worst
 from ci_envs.model.report import LegFinding, LegResult, Report
-
-from .parity import parity
+from ci_envs.report.parity import parity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
