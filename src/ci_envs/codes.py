@@ -37,4 +37,5 @@ CODES: dict[str, str] = {
     "LOCK003": "A lock file was made or renewed: commit it.",
     "LOCK004": "A requirements.txt pins versions but not all that they need: it is an intent, and not a lock.",
     "LOCK005": "What a leg asks for stands in a file that its kind of lock cannot hold.",
+    "LOCK006": "tox's configuration asks for something in words that only tox can read; it is not installed.",
 }

@@ -145,6 +145,11 @@ class _LegRun:
             groups=chosen.groups, extras=chosen.extras, files=chosen.files, evidence=chosen.evidence
         )
         self.note(evidence=evidence, selection=selection)
+        if chosen.unread:
+            message = f"only tox can read {'; '.join(chosen.unread[:5])}: what it asks for is not installed"
+            self.work.find(
+                "LOCK006", "warning", "tox lines not read", message, file=chosen.beside[0] if chosen.beside else ""
+            )
         return ", ".join(list(dict.fromkeys(e.file for e in evidence))[:3])
 
     def make_lock(self) -> str:
@@ -356,7 +361,8 @@ def _status(error: CiEnvsError) -> Status:
 def _sentence(error: CiEnvsError) -> str:
     said = str(error)
     stop = "" if said.endswith((".", "?", "!")) else "."
-    return f"{said}{stop} {error.hint[:1].upper()}{error.hint[1:]}" if error.hint else said
+    hint = error.hint if error.hint.startswith("ci-envs ") else f"{error.hint[:1].upper()}{error.hint[1:]}"
+    return f"{said}{stop} {hint}" if error.hint else said
 
 
 def _os_sentence(error: OSError) -> str:

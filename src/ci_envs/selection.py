@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from ci_envs import intents, suite
 from ci_envs.errors import UsageError
 from ci_envs.locks.requirements import classify
-from ci_envs.model.detect import Evidence
+from ci_envs.model.detect import Evidence, TestPlan
 from ci_envs.model.lock import Requirement
 from ci_envs.nearest import nearest
 from ci_envs.requirement_files import parse_requirement, read_requirements
@@ -44,6 +44,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     beside: tuple[str, ...] = ()
     #: The file that only a build of the project can read for its runtime needs: ``setup.py``, ``pyproject.toml``.
     dynamic: str = ""
+    #: Lines of tox's configuration that only tox can read.
+    unread: tuple[str, ...] = ()
     #: Everything that is asked for, by name, and what limits it.
     direct: tuple[Requirement, ...] = ()
     constraints: tuple[Requirement, ...] = ()
@@ -63,24 +65,24 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
 def select(leg: Leg, project: Project, config: Config) -> Selection:
     """What a leg asks for: its own groups, else the configuration's, else those that its tests are found to need."""
-    groups, extras, files, inline, evidence = _asked(leg, project, config)
-    runtime = runtime_files(project)
-    all_files = tuple(dict.fromkeys((*runtime, *files)))
-    direct = intents.direct_requirements(project, groups=groups, extras=extras, files=all_files)
-    tox = next((e.file for e in evidence if "tox" in e.file or "tox" in e.key), "tox.ini")
-    direct += tuple(parse_requirement(project, text, file=tox) for text in inline)
+    plan = _asked(leg, project, config)
+    all_files = tuple(dict.fromkeys((*runtime_files(project), *plan.files)))
+    direct = intents.direct_requirements(project, groups=plan.groups, extras=plan.extras, files=all_files)
+    tox = next((e.file for e in plan.evidence if "tox" in e.file or "tox" in e.key), "tox.ini")
+    direct += tuple(parse_requirement(project, text, file=tox) for text in plan.inline)
     readings = [read_requirements(project, name) for name in all_files]
     limits = [limit for reading in readings for limit in reading.constraints]
     return Selection(
-        groups=groups,
-        extras=extras,
+        groups=plan.groups,
+        extras=plan.extras,
         files=all_files,
-        beside=(*files, *((tox,) if inline else ())),
+        beside=(*plan.files, *((tox,) if plan.inline else ())),
+        unread=plan.unread,
         read=tuple(dict.fromkeys(name for reading in readings for name in reading.files)),
         dynamic=_dynamic(project),
         direct=tuple(dict.fromkeys(direct)),
         constraints=tuple(dict.fromkeys(limits)),
-        evidence=evidence,
+        evidence=plan.evidence,
         project=intents.own_name(project),
     )
 
@@ -116,14 +118,11 @@ def _dynamic(project: Project) -> str:
     return "setup.py" if is_opaque else ""
 
 
-def _asked(
-    leg: Leg, project: Project, config: Config
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[Evidence, ...]]:
-    """Groups, extras, files and tox's own lines."""
+def _asked(leg: Leg, project: Project, config: Config) -> TestPlan:
+    """The groups that are named, by the leg or by the configuration, else what the tests are found to need."""
     named = leg.groups or config.test.groups
     if named is None:
-        plan = suite.test_plan(project)
-        return plan.groups, plan.extras, plan.files, plan.inline, plan.evidence
+        return suite.test_plan(project)
     found: dict[str, list[str]] = {"group": [], "extra": [], "file": []}
     evidence: list[Evidence] = []
     for name in named:
@@ -132,7 +131,9 @@ def _asked(
         kind, spelt, where = _find(name, project)
         found[kind].append(spelt)
         evidence.append(where)
-    return tuple(found["group"]), tuple(found["extra"]), tuple(found["file"]), (), tuple(evidence)
+    return TestPlan(
+        groups=tuple(found["group"]), extras=tuple(found["extra"]), files=tuple(found["file"]), evidence=tuple(evidence)
+    )
 
 
 def _find(name: str, project: Project) -> tuple[str, str, Evidence]:

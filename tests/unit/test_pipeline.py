@@ -60,7 +60,7 @@ def test_a_project_that_does_not_describe_the_pattern_fails_with_what_to_do(tmp_
     record = run(tmp_path)
     assert record.status == "failed"
     assert record.reason == (
-        "detect: nothing in '.' describes a uv environment. Ci-envs detect --project . says what is described"
+        "detect: nothing in '.' describes a uv environment. ci-envs detect --project . says what is described"
     )
     assert record.stages[0].exit_code == 2
 

@@ -98,6 +98,12 @@ def test_what_tox_installs_counts_at_its_own_place(tmp_path: Path) -> None:
     assert found.lines == {"tox.ini": ["pytest>=8"]}
 
 
+def test_lines_that_only_tox_can_read_are_remembered(tmp_path: Path) -> None:
+    tox = "[testenv]\ndeps =\n  pytest\n  py311: tomli\ncommands = pytest\n"
+    found = chosen(tmp_path, {"requirements.in": "apple\n", "tox.ini": tox})
+    assert found.unread == ("py311: tomli",)
+
+
 # --- files
 
 
