@@ -43,7 +43,9 @@ def copy_checkout(target: Path) -> Path:
 
 
 def make(checkout: Path, *words: str, env: Mapping[str, str] | None = None) -> Outcome:
-    return run(Command(argv=("make", *words), cwd=checkout, env={**os.environ, **(env or {})}, timeout=300))
+    # These tests may run below a make of their own, which would tell this one so.
+    outer = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return run(Command(argv=("make", *words), cwd=checkout, env={**outer, **(env or {})}, timeout=300))
 
 
 def installed(checkout: Path) -> dict[str, str]:
