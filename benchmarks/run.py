@@ -23,7 +23,9 @@ def main(words: list[str]) -> int:
         bench = Bench(Path(folder).resolve())
         for case in chosen:
             console.show_note(f"{case.__name__} ...")
-            rows += list(case(bench))
+            for row in case(bench):
+                console.show_note(f"  {row.what}: {row.ours:.3f} s, {row.theirs:.3f} s ({row.against})")
+                rows.append(row)
     cells = [
         (
             row.what,
