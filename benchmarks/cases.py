@@ -177,8 +177,7 @@ def nothing_to_do(bench: Bench) -> Iterator[Row]:
     several = bench.run("uv", "lock,build,check", "--pattern=venv")
     bench.ours(*several).take()
     two = alone(bench.ours(*several))
-    more = two.seconds - taken.seconds
-    yield Row("... each further leg", more, uv.seconds, "the same", "at most 0.05 s", more <= 0.05)
+    yield Row("run again, two legs", two.seconds, uv.seconds, "the same", "at most 0.40 s", two.seconds <= 0.4)
     check = alone(bench.ours("lock", "--check", "-q", "--pattern=uv", f"--python={bench.python}"))
     yield Row("lock --check", check.seconds, uv.seconds, "the same", "at most 0.3 s", check.seconds <= 0.3)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ci_envs.model.inventory import Interpreter
     from ci_envs.model.leg import Leg
     from ci_envs.model.lock import Requirement
+    from ci_envs.model.record import Severity
     from ci_envs.project import Project
     from ci_envs.selection import Selection
 
@@ -184,11 +185,10 @@ class Work:
         finally:
             self.hold = before
 
-    def find(self, code: str, severity: str, title: str, message: str, *, file: str = "", line: int = 0) -> None:
+    def find(self, code: str, severity: Severity, title: str, message: str, *, file: str = "", line: int = 0) -> None:
         """Notes a finding."""
-        self.findings.append(
-            Finding(code=code, severity=severity, title=title, message=message, file=file, line=line)  # type: ignore[arg-type]  # a literal of three
-        )
+        finding = Finding(code=code, severity=severity, title=title, message=message, file=file, line=line)
+        self.findings.append(finding)
 
     def run(
         self,
