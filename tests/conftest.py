@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,11 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# A job that a shell started in the background inherits that Ctrl-C is ignored, and so would the programs that these
+# tests interrupt; a handler is no such inheritance.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # pytest tells of the running test here, and takes it back later than a fixture ends.
 _PYTEST_OWN = "PYTEST_CURRENT_TEST"
