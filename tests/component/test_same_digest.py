@@ -125,7 +125,8 @@ def test_another_day_builds_the_same_digest(first: Program, tmp_path: Path, when
     other = elsewhere(
         first, tmp_path / "then", {"LD_PRELOAD": FAKETIME, "FAKETIME": when, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     )
-    assert digests(other) == here
+    # libfaketime fails some of the sleeps in which one leg waits for another's lock (EINVAL).
+    assert digests(other, "--jobs=1") == here
     record = other.record
     assert record is not None
     distance = datetime.fromisoformat(record.written) - datetime.now(UTC)
