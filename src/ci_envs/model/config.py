@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["CheckConfig", "Config", "LockConfig", "LockMode", "TestConfig", "UvConfig", "VenvConfig"]
+__all__ = ["CheckConfig", "CondaConfig", "Config", "LockConfig", "LockMode", "TestConfig", "UvConfig", "VenvConfig"]
 
 LockMode = Literal["locked", "auto", "frozen", "update"]
 
@@ -48,7 +48,7 @@ class LockConfig(Table, frozen=True):
     #: An ISO date or a span back from now (``7 days``): nothing uploaded later is taken.
     as_of: str = ""
     platforms: tuple[str, ...] = ()
-    #: ``auto``: uv.lock where the project has one or is a uv project, else requirements.
+    #: Not for conda. ``auto``: uv.lock where the project has one or is a uv project, else requirements.
     format: Literal["auto", "uv.lock", "requirements", "pylock"] = "auto"
 
 
@@ -66,6 +66,28 @@ class UvConfig(Table, frozen=True):
     python_downloads: bool = False
 
 
+class CondaConfig(Table, frozen=True):
+    """Patterns ``conda``, ``mamba`` and ``micromamba``."""
+
+    #: What installs: ``rattler`` is embedded; ``auto`` is the first of the others on PATH, else rattler.
+    frontend: Literal["rattler", "auto", "micromamba", "mamba", "conda"] = "rattler"
+    #: What locks: ``rattler``, or ``conda-lock`` with the conda, mamba or micromamba of this machine.
+    locker: Literal["rattler", "conda-lock"] = "rattler"
+    #: The intent files, merged in this order; by default ``environment.yml``.
+    files: tuple[str, ...] = ()
+    #: In place of those that the intent files name.
+    channels: tuple[str, ...] = ()
+    channel_priority: Literal["", "strict", "flexible", "disabled"] = ""
+    #: A channel's address -> addresses that serve the same files. Locks keep the channel's own address.
+    mirrors: dict[str, tuple[str, ...]] = {}
+    #: ``{__cuda: "12.4", __glibc: "2.28"}``: what a lock is made for; ``false`` for one that must not be there.
+    virtual_packages: dict[str, str | Literal[False]] = {}
+    #: The packages whose post-link scripts may run. They are arbitrary code and make bytes that no package holds.
+    post_link_scripts: tuple[str, ...] = ()
+    #: Whether the modules of noarch packages are compiled when the environment is built.
+    compile_bytecode: bool = False
+
+
 class Config(Table, frozen=True):
     """The whole file. Precedence: defaults, project, matrix, leg, flag."""
 
@@ -75,5 +97,6 @@ class Config(Table, frozen=True):
     lock: LockConfig = LockConfig()
     venv: VenvConfig = VenvConfig()
     uv: UvConfig = UvConfig()
+    conda: CondaConfig = CondaConfig()
     #: ``wheel``: built and installed as its users would have it; ``editable``; ``no``.
     install_project: Literal["auto", "wheel", "editable", "no"] = "auto"

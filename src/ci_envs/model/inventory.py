@@ -28,6 +28,12 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, order=True):
     editable: bool = False
     #: Whether the environment was made with it, as ``python -m venv`` brings pip: no lock promises it.
     seed: bool = False
+    #: Of a conda package: its build string, its channel's address without credentials, its archive's SHA-256.
+    build: str = ""
+    channel: str = ""
+    sha256: str = ""
+    #: Of a Python distribution: the conda package that brought it; empty where an installer of Python's did.
+    brought_by: str = ""
 
 
 class Interpreter(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,13 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True, order=True):
     source: SourceKind = "index"
     location: str = ""
     hashes: tuple[str, ...] = ()
+    #: conda's build string; empty for any other manager.
+    build: str = ""
+
+    @property
+    def manager(self) -> str:
+        """Who installs it: ``conda`` or ``python``. Both may know a package of one name."""
+        return "conda" if self.source == "channel" else "python"
 
 
 class Requirement(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +44,7 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True):
     line: int = 0
     group: str = ""
     #: Only ``pep508`` text may be given to a reader of requirements.
-    dialect: Literal["pep508", "poetry"] = "pep508"
+    dialect: Literal["pep508", "poetry", "conda"] = "pep508"
 
 
 class Lock(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +52,7 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True):
 
     #: The native file, relative to the project, with forward slashes.
     path: str
-    #: ``requirements``, ``uv.lock`` or ``pylock``.
+    #: ``requirements``, ``uv.lock``, ``pylock``, ``conda-lock``, ``explicit`` or ``pixi``.
     format: str
     #: Of the native file's bytes, in hexadecimal; of all of them in their order where there are several.
     sha256: str
@@ -58,7 +65,10 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def digest(self) -> str:
         """``sha256:<hex>`` over the sorted pins: the same for two files that lock the same set."""
-        rows = [[p.name, p.version, p.source, p.location, list(p.hashes)] for p in sorted(self.pins)]
+        rows = [
+            [p.name, p.version, p.source, p.location, list(p.hashes), *([p.build] if p.build else [])]
+            for p in sorted(self.pins)
+        ]
         return "sha256:" + hashlib.sha256(msgspec.json.encode(rows)).hexdigest()
 
     @property
@@ -67,8 +77,12 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True):
         return (self.path, *self.more)
 
     def pin(self, name: str) -> Pin | None:
-        """The pin of a normalised name."""
-        return next((pin for pin in self.pins if pin.name == name), None)
+        """The pin of a Python distribution's normalised name."""
+        return next((pin for pin in self.pins if pin.name == name and pin.manager == "python"), None)
+
+    def of(self, manager: str) -> tuple[Pin, ...]:
+        """The pins of one manager: ``python`` or ``conda``."""
+        return tuple(pin for pin in self.pins if pin.manager == manager)
 
     @property
     def hashed(self) -> bool:

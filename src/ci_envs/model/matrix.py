@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from ci_envs.model.config import CheckConfig, LockConfig, Table, TestConfig, UvConfig, VenvConfig
+from ci_envs.model.config import CheckConfig, CondaConfig, LockConfig, Table, TestConfig, UvConfig, VenvConfig
 from ci_envs.model.leg import Resolution
 
 __all__ = [
@@ -34,7 +34,7 @@ Os = Literal["linux", "macos", "windows"]
 Arch = Literal["x86_64", "aarch64"]
 
 #: The keys of an include entry and of ``defaults`` that configure its legs; the rest say which legs are meant.
-SETTINGS = ("check", "test", "lock", "venv", "uv", "install-project")
+SETTINGS = ("check", "test", "lock", "venv", "uv", "conda", "install-project")
 
 Text = Annotated[str, Meta(max_length=200)]
 VariableValue = str | int | bool
@@ -88,6 +88,7 @@ class Defaults(_Cell, frozen=True):
     lock: LockConfig | None = None
     venv: VenvConfig | None = None
     uv: UvConfig | None = None
+    conda: CondaConfig | None = None
     install_project: Literal["auto", "wheel", "editable", "no"] | None = None
 
 
