@@ -154,7 +154,8 @@ def built_environment(layout: Layout, leg: Leg, environ: Mapping[str, str]) -> H
 
 def build_inputs(leg: Leg, lock: Lock, work: Work) -> dict[str, str]:
     """Everything that a build depends on, by a name that a person understands: a change of it is why one builds."""
-    settings = {"venv": work.config.venv, "uv": work.config.uv, "project": work.config.install_project}
+    own = {"uv": work.config.uv, "venv": work.config.venv, "virtualenv": work.config.venv}
+    settings = {"pattern": own.get(leg.pattern, work.config.conda), "project": work.config.install_project}
     chosen = [work.selection.groups, work.selection.extras, work.selection.files]
     return {
         "ci-envs": __version__,
@@ -164,6 +165,7 @@ def build_inputs(leg: Leg, lock: Lock, work: Work) -> dict[str, str]:
         "groups": msgspec.json.encode(chosen).decode(),
         "interpreter": f"{work.interpreter.version} {work.interpreter.executable}",
         "settings": msgspec.json.encode(settings).decode(),
+        "variables": msgspec.json.encode(work.selection.variables, order="sorted").decode(),
         "folder": str(work.prefix),
         "sources": sources.fingerprint(work.project.root) if work.installs_project else "",
     }

@@ -10,7 +10,6 @@ from ci_envs.errors import BrokenError, Skip, UsageError
 from ci_envs.patterns.registry import ALL_PATTERNS
 from ci_envs.project import Project
 from ci_envs.pythons import download_python
-from ci_envs.selection import select
 from ci_envs.work import LockPolicy, Work
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def prepare(order: Order) -> tuple[Pattern, Work, tuple[Evidence, ...]]:
             f"nothing in {leg.project!r} describes a {leg.pattern} environment",
             hint=f"ci-envs detect --project {leg.project} says what is described",
         )
-    interpreter = _interpreter(order)
+    interpreter = _interpreter(order, pattern)
     _refuse_unwanted_python(project, interpreter)
     work = Work(
         leg=leg,
@@ -85,7 +84,7 @@ def prepare(order: Order) -> tuple[Pattern, Work, tuple[Evidence, ...]]:
         config=order.config,
         layout=order.layout,
         interpreter=interpreter,
-        selection=select(leg, project, order.config),
+        selection=pattern.select(leg, project, order.config),
         policy=order.policy,
         environ=order.environ,
         reproduce=order.reproduce,
@@ -108,7 +107,8 @@ def _refuse_unwanted_python(project: Project, interpreter: Interpreter) -> None:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     try:
-        fits = SpecifierSet(wanted).contains(interpreter.version, prereleases=True)
+        version = interpreter.markers.get("python_full_version", interpreter.version)
+        fits = SpecifierSet(wanted).contains(version, prereleases=True)
     except InvalidSpecifier as error:
         raise UsageError(
             f"project.requires-python is {wanted!r}, which is no specifier", file="pyproject.toml"
@@ -121,8 +121,12 @@ def _refuse_unwanted_python(project: Project, interpreter: Interpreter) -> None:
         )
 
 
-def _interpreter(order: Order) -> Interpreter:
+def _interpreter(order: Order, pattern: Pattern) -> Interpreter:
     leg = order.leg
+    if pattern.brings_python:
+        from ci_envs.conda.targets import asked_interpreter
+
+        return asked_interpreter(leg)
     found = interpreters.find_interpreter(leg.python, arch=leg.arch, environ=order.environ)
     if found is None and leg.pattern == "uv" and order.config.uv.python_downloads and not order.policy.offline:
         download_python(leg.python, order.environ, order.layout.log(leg.id, "detect"))

@@ -19,8 +19,8 @@ _ESCAPES = re.compile(
 _IGNORABLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 
 # actions/runner, src/Runner.Common/ActionCommand.cs: a command of the second kind begins a line, white space before
-# it is allowed; one of the first kind stands anywhere in a line.
-_COMMAND = re.compile(r"^([^\w\n!-~]*):(?=:)", re.MULTILINE)
+# it is allowed; one of the first kind stands anywhere in a line. A combining mark between the two colons is no help.
+_COMMAND = re.compile(r"^([^\w\n!-~]*):(?=[^\w\s!-~]*:)", re.MULTILINE)
 _OLD_COMMAND = "##["
 
 #: Keeps a line a line; everything else of these categories moves the cursor, reorders text or cannot be encoded.
@@ -40,7 +40,7 @@ def plain(text: str) -> str:
 
 def without_commands(text: str) -> str:
     """The text with nothing in it that GitHub's runner takes for a workflow command; expects :func:`plain` text."""
-    if "::" in text:
+    if ":" in text:
         text = _COMMAND.sub(r"\1: ", text)
     while _OLD_COMMAND in text:
         text = text.replace(_OLD_COMMAND, "## [")

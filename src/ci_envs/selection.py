@@ -52,6 +52,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Evidence, ...] = ()
     #: The project's own normalised name.
     project: str = ""
+    #: Environment variables that the intent sets inside (conda's ``variables:``).
+    variables: dict[str, str] = {}
 
     @property
     def lines(self) -> dict[str, list[str]]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ci_envs.command import Outcome
     from ci_envs.layout import Layout
     from ci_envs.locks.reading import ReadLock
+    from ci_envs.model.conda import CondaLock
     from ci_envs.model.config import Config, LockMode
     from ci_envs.model.inventory import Interpreter
     from ci_envs.model.leg import Leg
@@ -86,6 +87,7 @@ class Work:
     seeds: frozenset[str] = frozenset()
     #: Locks that were read, with the text that they were read from: judging and using one reads it twice.
     parsed: dict[str, tuple[str, ReadLock]] = field(default_factory=dict)
+    conda_locks: dict[str, tuple[str, CondaLock]] = field(default_factory=dict)
     #: Called before a stage changes something: until then, what the last run recorded still holds.
     begins: Callable[[], object] = lambda: None
     #: What later runs need to know of this one; goes into the record.

@@ -54,6 +54,7 @@ def test_making_plain_twice_changes_nothing_more(text: str) -> None:
         "###[[error]x",
         "\x1b[1m::warning::x",
         "\u0300::error::x",
+        ":\u0300:error::x",
     ],
 )
 def test_no_line_is_left_that_the_runner_takes_for_a_command(line: str) -> None:

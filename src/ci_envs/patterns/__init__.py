@@ -8,10 +8,12 @@ import msgspec
 
 if TYPE_CHECKING:
     from ci_envs.environments import Environment
+    from ci_envs.model.config import Config
     from ci_envs.model.detect import Evidence
     from ci_envs.model.leg import Leg
     from ci_envs.model.lock import Lock
     from ci_envs.project import Project
+    from ci_envs.selection import Selection
     from ci_envs.work import Work
 
 __all__ = ["Pattern", "Tool"]
@@ -28,7 +30,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pattern(Protocol):
-    """Three verbs and two facts; nothing after ``build``."""
+    """Four verbs and three facts; nothing after ``build``."""
 
     @property
     def name(self) -> str:
@@ -42,8 +44,15 @@ class Pattern(Protocol):
     def built(self) -> bool:
         """Whether this version can build it; if not, it is detected and named only."""
 
+    @property
+    def brings_python(self) -> bool:
+        """Whether the lock names the interpreter, so that none of this machine's is needed."""
+
     def detect(self, project: Project) -> tuple[Evidence, ...]:
         """The files and keys that say this pattern is meant; none where it is not."""
+
+    def select(self, leg: Leg, project: Project, config: Config) -> Selection:
+        """What the leg asks for, each with its place. Nothing is run."""
 
     def lock(self, leg: Leg, work: Work) -> Lock:
         """The lock for a leg, in sync with the intent as the policy asks; made first where it may be."""

@@ -8,6 +8,7 @@ from ci_envs import detect
 from ci_envs.errors import BrokenError
 
 if TYPE_CHECKING:
+    from ci_envs.model.config import Config
     from ci_envs.model.detect import Evidence
     from ci_envs.model.leg import Leg
     from ci_envs.model.lock import Lock
@@ -22,6 +23,7 @@ class NotBuiltYet:
     """Says what a project describes; asked for by name it is ``broken: not built yet``."""
 
     built = False
+    brings_python = False
     requires: tuple[Tool, ...] = ()
 
     def __init__(self, name: str) -> None:
@@ -30,6 +32,10 @@ class NotBuiltYet:
     def detect(self, project: Project) -> tuple[Evidence, ...]:
         """The files and keys that describe this pattern."""
         return detect.evidence_for(self.name, project)
+
+    def select(self, leg: Leg, project: Project, config: Config) -> NoReturn:  # noqa: ARG002
+        """Not built yet."""
+        self._refuse()
 
     def lock(self, leg: Leg, work: Work) -> Lock:  # noqa: ARG002 - the protocol's signature
         """Not built yet."""

@@ -15,13 +15,15 @@ from ci_envs.patterns import Tool
 from ci_envs.patterns.installing import environment, fail_build, fail_install, install_project, uv, uv_compile
 from ci_envs.patterns.pylock_file import lock_pylock
 from ci_envs.patterns.requirement_locks import lock_requirements, stale_error, unsatisfied
-from ci_envs.selection import runtime_files
+from ci_envs.selection import runtime_files, select
 
 if TYPE_CHECKING:
     from ci_envs.environments import Environment
+    from ci_envs.model.config import Config
     from ci_envs.model.detect import Evidence
     from ci_envs.model.leg import Leg
     from ci_envs.project import Project
+    from ci_envs.selection import Selection
     from ci_envs.work import Work
 
 __all__ = ["Uv"]
@@ -36,11 +38,16 @@ class Uv:
 
     name = "uv"
     built = True
+    brings_python = False
     requires = (Tool(name="uv", get="pip install uv"),)
 
     def detect(self, project: Project) -> tuple[Evidence, ...]:
         """uv.lock, [tool.uv], pylock.toml, or any requirements."""
         return detect.evidence_for(self.name, project)
+
+    def select(self, leg: Leg, project: Project, config: Config) -> Selection:
+        """The runtime requirements, and those of the groups that the leg or its tests ask for."""
+        return select(leg, project, config)
 
     def lock(self, leg: Leg, work: Work) -> Lock:
         """``uv.lock``, ``pylock.toml`` or a requirements lock, whichever the project keeps."""

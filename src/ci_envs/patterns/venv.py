@@ -18,16 +18,19 @@ from ci_envs.patterns.installing import (
     uv_compile,
 )
 from ci_envs.patterns.requirement_locks import lock_requirements
+from ci_envs.selection import select
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ci_envs.command import Outcome
     from ci_envs.environments import Environment
+    from ci_envs.model.config import Config
     from ci_envs.model.detect import Evidence
     from ci_envs.model.leg import Leg
     from ci_envs.model.lock import Lock
     from ci_envs.project import Project
+    from ci_envs.selection import Selection
     from ci_envs.work import Work
 
 __all__ = ["Venv"]
@@ -46,6 +49,7 @@ class Venv:
     """``python -m venv`` or virtualenv, ``pip-compile --generate-hashes``, and pip-sync or what is the same faster."""
 
     built = True
+    brings_python = False
 
     def __init__(self, creator: str) -> None:
         #: ``venv`` or ``virtualenv``; the pattern is named after it.
@@ -55,6 +59,10 @@ class Venv:
     def detect(self, project: Project) -> tuple[Evidence, ...]:
         """Requirement files, a PEP 621 project, setup.py."""
         return detect.evidence_for(self.name, project)
+
+    def select(self, leg: Leg, project: Project, config: Config) -> Selection:
+        """The runtime requirements, and those of the groups that the leg or its tests ask for."""
+        return select(leg, project, config)
 
     def lock(self, leg: Leg, work: Work) -> Lock:
         """The project's requirements.txt, or one file for each Python and platform."""

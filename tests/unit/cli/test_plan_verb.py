@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +149,7 @@ def test_explain_says_where_each_value_comes_from(root: Path) -> None:
     assert slow["test.timeout"] == {"key": "test.timeout", "value": "9m", "source": "matrices/default.yml:4 (include)"}
     assert plain["lock.format"]["source"] == "default"
     shown = plan("--explain", "--only", "uv-py313*").stdout
-    assert 'check.imports        ["numpy"]  ci-envs.yml' in shown
+    assert re.search(r'^check\.imports +\["numpy"\] +ci-envs\.yml$', shown, re.MULTILINE)
 
 
 def test_without_a_matrix_the_detected_pattern_is_planned_for_this_machine(
