@@ -28,9 +28,10 @@ nox.options.sessions = ["lint", "tests"]
 #: What each file of ``requirements/`` locks, as `uv pip compile` is asked for it.
 LOCKS: dict[str, tuple[str, ...]] = {
     "ci-envs": (),
-    "dev": ("--extra=nox", "--group=dev"),
-    "tests": ("--group=dev", "--group=tests"),
-    "lint": ("--group=dev", "--group=tests", "--group=lint"),
+    "conda": ("--extra=conda",),
+    "dev": ("--extra=conda", "--extra=nox", "--group=dev"),
+    "tests": ("--extra=conda", "--group=dev", "--group=tests"),
+    "lint": ("--extra=conda", "--group=dev", "--group=tests", "--group=lint"),
 }
 TOOLS = Path("src/ci_envs/resources/tools")
 RENEW = "# Any platform; no index is named. Renew with: nox -s relock\n"

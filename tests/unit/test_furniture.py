@@ -30,13 +30,15 @@ ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 TOOLS = ROOT / "src/ci_envs/resources/tools"
 
-#: The dependency groups that each of our locks holds beside the runtime dependencies.
+#: The dependency groups that each of our locks holds beside the runtime dependencies, and the extras.
 GROUPS: dict[str, tuple[str, ...]] = {
     "ci-envs": (),
+    "conda": (),
     "dev": ("dev",),
     "tests": ("dev", "tests"),
     "lint": ("dev", "tests", "lint"),
 }
+EXTRAS = {"ci-envs": (), "conda": ("conda",), "dev": ("conda", "nox"), "tests": ("conda",), "lint": ("conda",)}
 PLATFORMS = {
     "linux": {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": "x86_64"},
     "macos": {"sys_platform": "darwin", "platform_system": "Darwin", "os_name": "posix", "platform_machine": "arm64"},
@@ -84,7 +86,7 @@ def test_our_locks_hold_what_pyproject_asks_for_and_nothing_else(name: str, pyth
     path = ROOT / f"requirements/{name}.txt"
     lines = [*PYPROJECT["project"]["dependencies"]]
     lines += [line for group in GROUPS[name] for line in PYPROJECT["dependency-groups"][group]]
-    lines += PYPROJECT["project"]["optional-dependencies"]["nox"] if name == "dev" else []
+    lines += [line for extra in EXTRAS[name] for line in PYPROJECT["project"]["optional-dependencies"][extra]]
     here = markers(python, platform)
     read = read_requirements(path.read_text("utf-8"), path=relative(path), markers=here)
     direct = list(asked(lines, "pyproject.toml"))
