@@ -23,20 +23,19 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_envs.content import read_content
 from ci_envs.launchers import is_launcher, without_interpreter
-from ci_envs.layout import write_atomically
+from ci_envs.ledger import Notes, is_digest
 from ci_envs.model.content import INSTALLER_FILES
 from ci_envs.model.record import Finding
 from ci_envs.record_check import examine, recorded_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from ci_envs.command import Outcome
     from ci_envs.model.content import Content, Installed, Row
@@ -97,48 +96,30 @@ class Ledger:
     """One small file for each wheel, in a folder that any number of processes share."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder / f"v{RULES_VERSION}"
+        self._notes = Notes(folder / f"v{RULES_VERSION}")
 
     def known(self, key: str) -> str:
         """The digest of the wheel's RECORD; empty where the wheel is unknown, or its file cannot be read."""
-        try:
-            told = json.loads(self._path(key).read_bytes())
-        except (OSError, ValueError):
-            return ""
-        record = told.get("record") if isinstance(told, dict) else None
-        return record if isinstance(record, str) and re.fullmatch(r"sha256:[0-9a-f]{64}", record) else ""
+        record = self._notes.read(key).get("record")
+        return str(record) if is_digest(record) else ""
 
     def trust(self, key: str, pin: Pin, record: str) -> str:
         """Notes what was seen first, and answers what holds: of processes that see it at once, the first one wins."""
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(_note(pin, record, "install"))
-            try:
-                os.link(part, path)  # fails where the file is there; a rename would replace it
-            except FileExistsError:
-                held = self.known(key)
-                if held:
-                    return held
-                Path(part).replace(path)  # what is there cannot be read
-            except OSError:  # a file system without hard links
-                Path(part).replace(path)
-        finally:
-            Path(part).unlink(missing_ok=True)
+        note = _note(pin, record, "install")
+        if self._notes.add(key, note):
+            return record
+        if held := self.known(key):
+            return held
+        self._notes.replace(key, note)  # what is there cannot be read
         return record
 
     def learn(self, key: str, pin: Pin, record: str) -> None:
         """Notes what a fresh download has; it replaces what was only seen first."""
-        write_atomically(self._path(key), _note(pin, record, "reference"))
-
-    def _path(self, key: str) -> Path:
-        return self._folder / key[:2] / f"{key}.json"
+        self._notes.replace(key, _note(pin, record, "reference"))
 
 
-def _note(pin: Pin, record: str, how: str) -> bytes:
-    return json.dumps({"name": pin.name, "version": pin.version, "record": record, "learned": how}).encode()
+def _note(pin: Pin, record: str, how: str) -> dict[str, object]:
+    return {"name": pin.name, "version": pin.version, "record": record, "learned": how}
 
 
 def attest(content: Content, pins: Iterable[Pin], ledger: Ledger, *, trust_first: bool) -> Attestation:

@@ -42,23 +42,41 @@ def read_content(prefix: Path, *, cache: HashCache | None = None, workers: int |
     if not prefix.is_dir():
         raise CheckError(f"there is no environment at {given}", hint="build it again with `ci-envs run`")
     count = workers or min(MAX_WORKERS, os.cpu_count() or 1)
-    rows, data = probe.scan(given, count, cache if cache is not None else HashCache())
-    return _content(given, (given, os.path.realpath(given)), rows, data)
+    found = probe.scan(given, count, cache if cache is not None else HashCache())
+    roots = (given, os.path.realpath(given))
+    return _content(given, roots, found.rows, found.data, originals=found.originals, masked=found.masked)
 
 
 def content_from_probe(answer: Mapping[str, Any]) -> Content:
     """What ``probe.py content PREFIX`` said, decoded from its JSON."""
     data = {path: base64.b64decode(text) for path, text in answer["data"].items()}
-    return _content(answer["prefix"], tuple(answer["roots"]), answer["entries"], data)
+    return _content(
+        answer["prefix"],
+        tuple(answer["roots"]),
+        answer["entries"],
+        data,
+        originals=answer["originals"],
+        masked=answer["masked"],
+    )
 
 
-def _content(prefix: str, roots: tuple[str, ...], rows: list[list[Any]], data: dict[str, bytes]) -> Content:
+def _content(
+    prefix: str,
+    roots: tuple[str, ...],
+    rows: list[list[Any]],
+    data: dict[str, bytes],
+    *,
+    originals: dict[str, str],
+    masked: dict[str, str],
+) -> Content:
     _sort(rows)
     return Content(
         prefix=prefix,
         roots=tuple(dict.fromkeys(root.replace(os.sep, "/") for root in roots)),
         entries=tuple(map(Entry._make, rows)),
         data=data,
+        originals=originals,
+        masked=masked,
     )
 
 

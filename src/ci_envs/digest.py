@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from ci_envs.launchers import ACTIVATION, is_interpreter, is_launcher, without_interpreter
+from ci_envs.launchers import ACTIVATION, conda_launcher, is_interpreter, is_launcher, without_interpreter
+from ci_envs.model.conda_record import ENTRY_POINTS
 from ci_envs.model.content import INSTALLER_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from ci_envs.model.conda_record import Claim
     from ci_envs.model.content import Content, Entry, Installed
 
 __all__ = ["RULES_VERSION", "Difference", "Digest", "Item", "differences", "environment_digest"]
@@ -43,15 +45,24 @@ _SEEDS = {
 # Headers lie below the distribution's name, as the caller wrote it (pip before 24) or normalised (uv).
 _HEADERS = re.compile(r"(include/site/python[^/]*/)([^/]+)(/.*)", re.DOTALL)
 
+# What front ends write into conda-meta for themselves: what was done and when. Nothing reads them as code.
+_CONDA_NOTES = frozenset(("conda-meta/history", "conda-meta/created_at"))
+_CONDA_STATE = "conda-meta/state"
+
+# Where rattler puts a file that another package has, too; conda keeps none.
+_CLOBBERED = "__clobbers__/"
+
 
 class Item(NamedTuple):
     """One line of what is hashed."""
 
     path: str
-    #: ``file``, ``link``, ``dir-link``, ``launcher``, ``config``, ``other``, ``unreadable``.
+    #: ``file``, ``link``, ``dir-link``, ``launcher``, ``config``, ``other``, ``unreadable``; in a conda environment
+    #: also ``relocated`` (a file with the prefix in it) and ``package``.
     kind: str
     executable: bool
-    #: SHA-256 of a file; where a link leads; what a launcher calls; the values of a configuration.
+    #: SHA-256 of a file; where a link leads; what a launcher calls; the values of a configuration. Of a relocated file
+    #: the SHA-256 that its package names, and what the prefix stands in place of.
     value: str
 
 
@@ -61,7 +72,7 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True):
     #: ``sha256:<hex>``.
     value: str
     files: int
-    #: Sizes of the files that were counted as they are, added.
+    #: Sizes of the files that were counted as they are, or but for the prefix in them, added.
     bytes: int
     entries: tuple[Item, ...]
 
@@ -91,7 +102,7 @@ def environment_digest(
     return Digest(
         value="sha256:" + hashlib.sha256(text.encode()).hexdigest(),
         files=len(items),
-        bytes=sum(entry.size for entry, item in kept if item.value == entry.sha256),
+        bytes=sum(entry.size for entry, item in kept if item.kind == "relocated" or item.value == entry.sha256),
         entries=items,
     )
 
@@ -125,6 +136,8 @@ def _reason(ours: Item, theirs: Item) -> str:
         if "launcher" in kinds:
             return "one of them is no launcher that an installer writes, or calls another interpreter"
         return f"a {ours.kind} and a {theirs.kind}"
+    if kinds == {"relocated"}:
+        return "more than the prefix differs in it, or it was installed from another package"
     if kinds != {"file"}:
         return f"{ours.value} and {theirs.value}"
     return "only one of them may be executed" if ours.value == theirs.value else _reason_of_bytes(ours.path)
@@ -148,7 +161,6 @@ class _Rules:
     def __init__(self, content: Content, seeds: frozenset[str], exclude: frozenset[str]) -> None:
         self._content = content
         self._scripts = f"{content.scripts}/"
-        self._folders = tuple(f"{root}/{content.scripts}" for root in content.roots)
         named = {name for name in seeds if name not in _SEEDS} | exclude
         self._left_out = frozenset(_claimed(installed for installed in content.installed if installed.name in named))
         self._beginnings = tuple(_seeded(content, seeds))
@@ -158,10 +170,13 @@ class _Rules:
         )
         self._launchers = dict(_launchers(content.installed))
         self._metadata = frozenset(installed.folder for installed in content.installed)
+        self._conda = _CondaRules(content)
 
     def item(self, entry: Entry) -> Item | None:
         """What an entry counts as; ``None`` where it does not count."""
         path = entry.path
+        if self._conda.decide(path):
+            return self._conda.item(entry)
         if "/" not in path:
             return self._top(entry)
         if path in self._left_out or path.startswith(self._beginnings) or self._is_added(path):
@@ -192,7 +207,8 @@ class _Rules:
 
     def _script(self, entry: Entry) -> Item | None:
         name = entry.path[len(self._scripts) :]
-        claimed = entry.path in self._hashed
+        # No creator writes such files into a conda environment: there they are whoever's.
+        claimed = entry.path in self._hashed or self._content.is_conda
         if not claimed and (name in ACTIVATION or is_interpreter(name)):
             return None
         if any(pattern.fullmatch(name) for pattern in self._seed_scripts):
@@ -201,14 +217,68 @@ class _Rules:
         if entry.kind != "file" or data is None:
             return _plain(entry, entry.path)._replace(executable=False)
         reference = self._launchers.get(name.removesuffix(".exe"), "")
-        if reference and is_launcher(data, reference, self._folders):
+        if reference and is_launcher(data, reference, self._content.folders):
             return Item(entry.path, "launcher", False, reference)
         # pip marks a script of a wheel executable where the archive does, uv always.
-        return Item(entry.path, "file", False, hashlib.sha256(without_interpreter(data, self._folders)).hexdigest())
+        bare = without_interpreter(data, self._content.folders)
+        return Item(entry.path, "file", False, hashlib.sha256(bare).hexdigest())
 
     def _is_patch(self, site: str) -> bool:
         """Whether the file that loads virtualenv's patch of distutils does that and nothing else."""
         return (self._content.text(f"{site}/_virtualenv.pth") or "").strip() == "import _virtualenv"
+
+
+class _CondaRules:
+    """What the files count as that conda packages have brought, and what conda's installers write beside them."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._packages = {record.path: record for record in content.conda}
+        self._claims: dict[str, list[Claim]] = {}
+        for record in content.conda:
+            for claim in record.claims:
+                self._claims.setdefault(claim.path, []).append(claim)
+
+    def decide(self, path: str) -> bool:
+        """Whether the rules below are for this path, and not those of Python's installers."""
+        return path in self._claims or (self._content.is_conda and path.startswith(("conda-meta/", _CLOBBERED)))
+
+    def item(self, entry: Entry) -> Item | None:
+        """What such an entry counts as; ``None`` where it does not count."""
+        path = entry.path
+        if entry.kind != "file":
+            return _plain(entry, path)
+        if path in self._packages:
+            record = self._packages[path]
+            named = [record.name, record.version, record.build, record.subdir, record.sha256]
+            return Item(path, "package", False, json.dumps(named))
+        if path in _CONDA_NOTES or path.startswith(_CLOBBERED):
+            return None
+        return self._state(entry) if path == _CONDA_STATE else self._claimed(entry)
+
+    def _state(self, entry: Entry) -> Item | None:
+        """The variables that activating sets; the rest is for conda alone."""
+        try:
+            variables = json.loads(self._content.data.get(entry.path, b""))["env_vars"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return _plain(entry, entry.path)
+        return Item(entry.path, "config", False, json.dumps(variables, sort_keys=True)) if variables else None
+
+    def _claimed(self, entry: Entry) -> Item | None:
+        path = entry.path
+        claims = self._claims.get(path, ())
+        kinds = {claim.kind for claim in claims}
+        if kinds == {"pyc_file"} and path.endswith(".pyc") and "/__pycache__/" in path:
+            return None
+        if kinds and kinds <= ENTRY_POINTS:
+            called = conda_launcher(self._content.data.get(path, b""), self._content.folders)
+            return Item(path, "launcher", False, called) if called else _plain(entry, path)
+        original, masked = self._content.originals.get(path), self._content.masked.get(path)
+        if original:
+            claim = next((c for c in claims if c.placeholder and c.sha256 in ("", original)), None)
+            put_in = [claim.placeholder, claim.mode] if claim else []
+            return Item(path, "relocated", entry.executable, json.dumps([original, *put_in]))
+        return Item(path, "relocated", entry.executable, masked) if masked else _plain(entry, path)
 
 
 def _plain(entry: Entry, path: str) -> Item:

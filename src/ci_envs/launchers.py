@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ACTIVATION", "is_interpreter", "is_launcher", "without_interpreter"]
+__all__ = ["ACTIVATION", "conda_launcher", "is_interpreter", "is_launcher", "without_interpreter"]
 
 #: What the creators of virtual environments write, by exact name: venv (Lib/venv/scripts), virtualenv and uv.
 ACTIVATION = frozenset(
@@ -64,6 +64,16 @@ _BODIES = tuple(
     )
 )
 
+# What conda, mamba (both with four blanks) and rattler (with tabs) write for entry points of noarch packages: conda's
+# gateways/disk/create.py, mamba's core/link.cpp, rattler's install/entry_point.rs. Windows' have no first line.
+_CONDA = re.compile(
+    r"# -\*- coding: utf-8 -\*-\nimport re\nimport sys\n\nfrom (?P<module>[\w.]+) import (?P<name>\w+)\n\n"
+    r"if __name__ == '__main__':\n(?P<indent>    |\t)sys\.argv\[0\] = "
+    r"re\.sub\(r'\(-script\\\.pyw\?\|\\\.exe\)\?\$', '', sys\.argv\[0\]\)\n"
+    r"(?P=indent)sys\.exit\((?P<call>(?P=name)(?:\.\w+)*)\(\)\)\n"
+)
+_CONDA_THROUGH_SH = re.compile(rb"#!/bin/sh\n'''exec' \"([^\"\n]+)\" \"\$0\" \"\$@\" #'''\n")
+
 _REFERENCE = re.compile(r"[\w.]+:[\w.]+")
 
 
@@ -89,6 +99,23 @@ def is_launcher(data: bytes, reference: str, folders: Iterable[str]) -> bool:
     name = call.partition(".")[0]
     lines = "".join(line for line in body.splitlines(keepends=True) if line.strip())
     return any(lines == known.format(module=module, name=name, call=call) for known in _BODIES)
+
+
+def conda_launcher(data: bytes, folders: Iterable[str]) -> str:
+    """The ``module:attribute`` that a launcher of a conda installer calls; empty where it is none, or does more.
+
+    ``folders`` are the absolute names of the folders in which the environment's own interpreter may lie.
+    """
+    if data.startswith(b"#!"):
+        through = _CONDA_THROUGH_SH.match(data)
+        end = through.end() if through else data.find(b"\n") + 1
+        named = (through[1] if through else data[2:end]).decode("utf-8", "surrogateescape").strip()
+        if not _is_own(named, folders, through_sh=False):
+            return ""
+        data = data[end:]
+    text = data.decode("utf-8", "replace").replace("\r\n", "\n").lstrip("\n")
+    body = _CONDA.fullmatch(text)
+    return f"{body['module']}:{body['call']}" if body else ""
 
 
 def without_interpreter(data: bytes, folders: Iterable[str]) -> bytes:

@@ -7,6 +7,7 @@ downloaded once from the index that whoever runs the tests has set up, and kept 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 import uv
 from tests.component.program import FRUIT, Program, tidy
+from tests.support.channel import Channel
+from tests.support.channel_forge import shared_forge
+from tests.support.channel_server import ChannelServer
 from tests.support.index import Index
 from tests.support.projects import fetch_wheels, make_pip, make_universe, private_environment
 
@@ -144,3 +148,43 @@ def make_program(
 
     yield made
     tidy(started)
+
+
+# --- conda: a channel that stands for conda-forge -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def forge(tmp_path_factory: pytest.TempPathFactory, world_wheels: Callable[..., Path]) -> Channel:
+    """The channel of :func:`tests.support.channel_forge.forge_packages`, made once for all workers; not to be changed.
+
+    :func:`own_forge` has a copy.
+    """
+    base = tmp_path_factory.getbasetemp()
+    # pytest-xdist gives each worker a folder below the session's.
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return shared_forge(shared / "forge", world_wheels)
+
+
+@pytest.fixture(scope="session")
+def session_channel_server(forge: Channel) -> Iterator[ChannelServer]:
+    """One server of :func:`forge` for the whole session, for fixtures of a wider scope than one test."""
+    with ChannelServer(forge.folder.parent) as running:
+        yield running
+
+
+@pytest.fixture
+def channel_server(session_channel_server: ChannelServer) -> Iterator[ChannelServer]:
+    """The session's server of channels; faults and the log of requests last one test."""
+    session_channel_server.heal()
+    yield session_channel_server
+    session_channel_server.heal()
+
+
+@pytest.fixture
+def own_forge(forge: Channel, tmp_path: Path) -> Channel:
+    """A copy of the channel that this test may change; its archives are links, to be replaced and not written into."""
+    folder = tmp_path / "channels" / forge.name
+    return Channel(Path(shutil.copytree(forge.folder, folder, copy_function=os.link)))
+
+
+# --- end of conda --------------------------------------------------------------------------------------------------

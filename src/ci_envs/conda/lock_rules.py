@@ -9,17 +9,16 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from ci_envs.errors import LockError
 from ci_envs.model.conda import LockedPackage
 from ci_envs.model.record import Finding
-from ci_envs.redact import MASK, without_credentials
+from ci_envs.redact import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from ci_envs.locks.reading import ReadLock
 
 __all__ = [
     "Entry",
     "ReadPackages",
     "channel_of",
+    "commit_of",
     "file_parts",
     "is_from_index",
     "locked",
@@ -37,6 +36,7 @@ _VERSION = re.compile(r"[A-Za-z0-9_.!+-]+")
 _PLATFORM = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)+|noarch")
 _LENGTHS = {"md5": 32, "sha256": 64}
 _HEX = re.compile(r"[0-9a-f]+")
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _ARCHIVE = re.compile(r"\.(?:conda|tar\.bz2)$")
 _NEED = re.compile(r"\s*([A-Za-z0-9_][A-Za-z0-9_.-]*)\s*(.*?)\s*", re.DOTALL)
 
@@ -78,12 +78,13 @@ def locked(entry: Entry, path: str) -> LockedPackage:
         ("version", entry.version, _VERSION),
         ("platform", entry.platform, _PLATFORM),
     ):
-        if not shape.fullmatch(value):
+        if not shape.fullmatch(value) and not (what == "version" and not value and entry.manager == "pip"):
             raise LockError(f"{value[:60]!r} is no {what} of a package", file=path, line=entry.line)
     if not entry.url:
         raise LockError(f"{entry.name} {entry.version} has no url", hint=_RENEW, file=path, line=entry.line)
     url, _ = plain_address(entry.url)
     _check_address(entry, url, path)
+    revision = _revision(entry, url, path)
     is_conda = entry.manager == "conda"
     build, subdir = _check_file(entry, url, path) if is_conda else ("", "")
     return LockedPackage(
@@ -95,7 +96,8 @@ def locked(entry: Entry, path: str) -> LockedPackage:
         build=build,
         subdir=subdir,
         md5=_hash("md5", entry, path),
-        sha256=_hash("sha256", entry, path),
+        # conda-lock writes the commit where a file's hash would be; the address has it already.
+        sha256="" if revision and entry.sha256 == revision else _hash("sha256", entry, path),
         depends=tuple(sorted({_need_of(text, is_conda=is_conda) for text in entry.depends})),
         categories=tuple(sorted(set(entry.categories))),
     )
@@ -131,17 +133,17 @@ def plain_address(url: str) -> tuple[str, bool]:
         parts = urlsplit(url)
     except ValueError:
         return url, False
-    secret = False
-    user = parts.netloc.rpartition("@")[0]
-    if user and without_credentials(url) != url:
-        secret = not all(_NO_SECRET.fullmatch(unquote(part)) for part in user.split(":"))
-        parts = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+    bare, secrets = parts, []
+    if "@" in parts.netloc and without_credentials(url) != url:
+        user, _, host = parts.netloc.rpartition("@")
+        bare, secrets = bare._replace(netloc=host), user.split(":")
     if parts.scheme != "file" and (token := _TOKEN.search(parts.path)):
-        secret = secret or not _NO_SECRET.fullmatch(unquote(token[1]))
-        parts = parts._replace(path=parts.path[: token.start()] + parts.path[token.end() :])
+        bare = bare._replace(path=parts.path[: token.start()] + parts.path[token.end() :])
+        secrets.append(token[1])
     if parts.query and _SECRET_KEY.search(parts.query):
-        secret, parts = True, parts._replace(query="")
-    return (urlunsplit(parts) if secret or parts.geturl() != urlsplit(url).geturl() else url), secret
+        bare = bare._replace(query="")
+        secrets.append(parts.query)
+    return (url if bare is parts else urlunsplit(bare)), not all(_NO_SECRET.fullmatch(unquote(one)) for one in secrets)
 
 
 def named_variables(address: str) -> tuple[str, ...]:
@@ -158,7 +160,7 @@ def file_parts(url: str) -> tuple[str, str, str] | None:
 
 
 def channel_of(package: LockedPackage) -> str:
-    """The channel's address that a conda package came from: ``https://host/conda-forge``, without a slash at its end."""
+    """The address of a conda package's channel: ``https://host/conda-forge``, without a slash at its end."""
     return package.url.rpartition("/")[0].rpartition("/")[0]
 
 
@@ -170,6 +172,12 @@ def is_from_index(package: LockedPackage) -> bool:
         return False
     known = file_pin(package.url)
     return known is not None and known[0] == package.name and _same_version(known[1], package.version)
+
+
+def commit_of(package: LockedPackage) -> str:
+    """The commit that a distribution of a repository is locked at; empty for one that is a file."""
+    is_repository = "+" in package.url.partition("://")[0]
+    return package.url.partition("#")[0].rpartition("@")[2] if is_repository else ""
 
 
 def need(depends: str) -> tuple[str, str]:
@@ -199,13 +207,26 @@ def _check_address(entry: Entry, url: str, path: str) -> None:
         raise LockError(message, hint=_RENEW, file=path, line=entry.line)
 
 
+def _revision(entry: Entry, url: str, path: str) -> str:
+    """The commit that an address of a repository ends in; empty for a file's address."""
+    if "+" not in url.partition("://")[0]:
+        return ""
+    commit = url.partition("#")[0].rpartition("@")[2]
+    if not _COMMIT.fullmatch(commit):
+        message = f"the address of {entry.name} is not pinned to a commit"
+        raise LockError(message, hint="write the whole commit behind @, and renew the lock", file=path, line=entry.line)
+    return commit
+
+
 def _check_file(entry: Entry, url: str, path: str) -> tuple[str, str]:
     """The build and the subdir that a conda package's address tells; its file must be what the entry says it is."""
     parts = urlsplit(url)
     told = None if parts.query or parts.fragment else file_parts(url)
     subdir = url.rpartition("/")[0].rpartition("/")[2]
     if told is None or not _PLATFORM.fullmatch(subdir):
-        message = f"the address of {entry.name} {entry.version} does not end in <platform>/<name>-<version>-<build>.conda"
+        message = (
+            f"the address of {entry.name} {entry.version} does not end in <platform>/<name>-<version>-<build>.conda"
+        )
         raise LockError(message, hint=_RENEW, file=path, line=entry.line)
     if (told[0].lower(), told[1]) != (entry.name.lower(), entry.version):
         message = f"{entry.name} {entry.version} has the address of {told[0]} {told[1]}"

@@ -9,6 +9,7 @@ can. What stands in is left out of the result.
 from __future__ import annotations
 
 import re
+import sys
 import tempfile
 import zipfile
 from functools import cache
@@ -111,7 +112,8 @@ def resolve_pip(
 def _words(work: Work, target: Target, folder: Path, constraints: Path | None) -> list[str | Path]:
     words: list[str | Path] = ["pip", "compile", "--quiet", "--no-header", "--generate-hashes", "--no-strip-extras"]
     words += ["--no-emit-index-url", "--no-emit-find-links", "--python-platform", target.uv_platform]
-    words += ["--python-version", target.python, "--directory", folder]
+    # Ours is as good as any: it is asked for nothing but building what has no static metadata.
+    words += ["--python", sys.executable, "--python-version", target.python, "--directory", folder]
     words += ["--resolution", work.leg.resolution]
     words += ["--exclude-newer", work.policy.as_of] if work.policy.as_of else []
     words += ["--upgrade"] if work.policy.mode == "update" else []

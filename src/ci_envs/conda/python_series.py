@@ -1,4 +1,4 @@
-"""Which Python match specs ask for, read with expressions alone: ``detect`` has no 0.1 s for a solver's parser. Pure."""
+"""Which Python match specs ask for, read with expressions: ``detect`` has no 0.1 s for a solver's parser. Pure."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ class Series(NamedTuple):
 
 
 _Number = tuple[int, int]
+#: The lowest and the highest series in question; ``None`` for no bound.
+_Bounds = tuple[_Number | None, _Number | None]
 
 _SPEC = re.compile(
-    r"(?:[^\s\[\]]*::)?(?P<name>python(?:-freethreading)?|pypy(?P<pypy>\d+\.\d+)?)(?![\w.-])"
+    r"(?:[^\s\[\]]*::)?(?P<name>python(?:-freethreading)?|pypy(?P<pypy>[0-9]\.[0-9]{1,2})?)(?![\w.-])"
     r"(?P<outer>[^\[\]]*)(?:\[(?P<inner>.*)\])?",
     re.IGNORECASE,
 )
@@ -31,7 +33,9 @@ _INNER = re.compile(r"\b(version|build)\s*=\s*(?:'([^']*)'|\"([^\"]*)\"|([^\s,\]
 _CLAUSE = r"(?:[=<>!~]{0,2}[\w.*+]+)"
 _OUTER = re.compile(rf"(?P<version>{_CLAUSE}(?:[,|]{_CLAUSE})*)(?:[=\s]+(?P<build>\S+))?")
 _GAPS = re.compile(r"\s*([,|])\s*|(?<=[=<>!~])\s+|\s+(?=[=<>!~])")
-_PARTS = re.compile(r"(?P<op>[=<>!~]*)(?P<major>\d+)\.(?P<minor>\d+)(?![\d*])(?P<rest>.*)")
+_PARTS = re.compile(r"(?P<op>[=<>!~]*)(?P<major>[0-9]{1,3})\.(?P<minor>[0-9]{1,4})(?![\d*])(?P<rest>.*)")
+
+_FREE_THREADED = re.compile(r"cp3\d+t(?![a-z])")
 
 # "3.13", "3.13.0" and "3.13.0a0" as an upper bound leave out all of 3.13.
 _NOTHING_OF_IT = re.compile(r"(?:\.0)*(?:(?:a|b|rc)\d*|\.?dev\d*)?")
@@ -39,27 +43,19 @@ _NOTHING_OF_IT = re.compile(r"(?:\.0)*(?:(?:a|b|rc)\d*|\.?dev\d*)?")
 
 def series_of(specs: Iterable[str]) -> Series:
     """What those of some match specs that are about Python come to together; the others are passed over."""
-    matches = filter(None, (_SPEC.fullmatch(spec.strip()) for spec in specs))
-    found = [_one(match) for match in matches]
-    pinned = next((one.pinned for one in found if one.pinned), "")
-    free = "t" if any(one.pinned.endswith("t") or one.lowest.endswith("t") for one in found) else ""
-    lowest = max((one.lowest.rstrip("t") for one in found if one.lowest), key=_key, default="")
-    return Series(pinned and pinned.rstrip("t") + free, pinned and pinned.rstrip("t") + free or lowest and lowest + free)
-
-
-def _one(match: re.Match[str]) -> Series:
-    if match["pypy"]:
-        return Series(f"pypy{match['pypy']}", f"pypy{match['pypy']}")
-    version, build = _version_and_build(match)
-    free = "t" if re.search(r"cp3\d+t\b", build) or match["name"].lower() != "python" else ""
-    alternatives = [_bounds(clauses.split(",")) for clauses in version.split("|")]
-    lows = [low for low, _ in alternatives if low is not None]
-    if len(lows) < len(alternatives):
-        return Series("", "")
-    lowest = min(lows)
-    single = {number for bounds in alternatives for number in bounds} == {lowest}
-    text = f"{lowest[0]}.{lowest[1]}{free}"
-    return Series(text if single else "", text)
+    matches = [match for spec in specs if (match := _SPEC.fullmatch(spec.strip()))]
+    for match in matches:
+        if match["pypy"]:
+            return Series(f"pypy{match['pypy']}", f"pypy{match['pypy']}")
+    read = [(*_version_and_build(match), match["name"].lower()) for match in matches]
+    bounds = [_either([_all_of(clauses.split(",")) for clauses in version.split("|")]) for version, _, _ in read]
+    low = max((low for low, _ in bounds if low), default=None)
+    high = min((high for _, high in bounds if high), default=None)
+    if low is None:
+        return Series()
+    free = any(_FREE_THREADED.search(build) or name != "python" for _, build, name in read)
+    text = f"{low[0]}.{low[1]}{'t' if free else ''}"
+    return Series(text if low == high else "", text)
 
 
 def _version_and_build(match: re.Match[str]) -> tuple[str, str]:
@@ -69,8 +65,8 @@ def _version_and_build(match: re.Match[str]) -> tuple[str, str]:
     return version.replace(" ", ""), inner.get("build") or (outer["build"] or "" if outer else "")
 
 
-def _bounds(clauses: list[str]) -> tuple[_Number | None, _Number | None]:
-    """The lowest and the highest series that clauses joined by commas leave; ``None`` for no bound."""
+def _all_of(clauses: list[str]) -> _Bounds:
+    """What clauses joined by commas leave."""
     low: _Number | None = None
     high: _Number | None = None
     for match in filter(None, map(_PARTS.fullmatch, clauses)):
@@ -85,5 +81,7 @@ def _bounds(clauses: list[str]) -> tuple[_Number | None, _Number | None]:
     return low, high
 
 
-def _key(series: str) -> tuple[int, ...]:
-    return tuple(map(int, series.split("."))) if series[0].isdigit() else (0,)
+def _either(alternatives: list[_Bounds]) -> _Bounds:
+    """What alternatives joined by ``|`` leave."""
+    lows, highs = zip(*alternatives, strict=True)
+    return (None if None in lows else min(lows), None if None in highs else max(highs))

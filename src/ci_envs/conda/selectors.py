@@ -39,8 +39,8 @@ _WORDS: dict[str, frozenset[str]] = {
     "x86_64": _X86_64,
     "arm64": frozenset(("osx-arm64",)),
     "aarch64": frozenset(("linux-aarch64",)),
-    **dict.fromkeys(("linux32", "win32", "arm", "armv6l", "armv7l", "ppc64", "ppc64le", "riscv64", "s390x"), frozenset()),
-    **dict.fromkeys(("emscripten", "freebsd", "wasi", "wasm32", "zos"), frozenset()),
+    **dict.fromkeys(("linux32", "win32", "arm", "armv6l", "armv7l", "ppc64", "ppc64le"), frozenset()),
+    **dict.fromkeys(("riscv64", "s390x", "emscripten", "freebsd", "wasi", "wasm32", "zos"), frozenset()),
 }
 
 KNOWN_WORDS = tuple(_WORDS)
@@ -116,7 +116,8 @@ def _meaning(node: ast.expr) -> frozenset[str]:
             return frozenset.union(*map(_meaning, values))
         case ast.Compare(left=ast.Name(id="target_platform"), ops=[op], comparators=[ast.Constant(value=str(name))]):
             return _compared(op, frozenset((name,)) & _ALL)
-    raise LookupError
+        case _:
+            raise LookupError
 
 
 def _compared(op: ast.cmpop, named: frozenset[str]) -> frozenset[str]:

@@ -92,6 +92,8 @@ class CondaLock(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
     #: conda-lock's hash of the intent, by platform.
     content_hash: dict[str, str] = {}
+    #: What reading it found: secrets in its addresses.
+    findings: tuple[Finding, ...] = ()
 
     def of(self, platform: str, categories: tuple[str, ...] | None = None) -> tuple[LockedPackage, ...]:
         """The packages of one platform, and of some categories (all of them where none are named)."""

@@ -7,12 +7,16 @@ import csv
 import io
 import posixpath
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from ci_envs.model.conda_record import BrokenRecord, read_records
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from ci_envs.model.conda_record import CondaRecord
 
 __all__ = ["INSTALLER_FILES", "Content", "Entry", "Installed", "Row", "shown"]
 
@@ -86,6 +90,10 @@ class Content:
     entries: tuple[Entry, ...]
     #: The bytes of small files that say what the others are: scripts, metadata, ``pyvenv.cfg``.
     data: Mapping[str, bytes]
+    #: Of files that conda's installers have put the prefix into: the SHA-256 with the placeholder in its place again,
+    #: where that is the one which the package names; else what is the same at every prefix (see ``probe.py``).
+    originals: Mapping[str, str] = field(default_factory=dict)
+    masked: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def by_path(self) -> Mapping[str, Entry]:
@@ -106,6 +114,31 @@ class Content:
         """A small file's text, if it was kept."""
         data = self.data.get(path)
         return None if data is None else data.decode("utf-8", "surrogateescape")
+
+    @cached_property
+    def is_conda(self) -> bool:
+        """Whether it is a conda environment; a virtual environment is none, whatever is in it."""
+        return "pyvenv.cfg" not in self.by_path and any(e.path.startswith("conda-meta/") for e in self.entries)
+
+    @property
+    def conda(self) -> tuple[CondaRecord, ...]:
+        """The conda packages, by their records, sorted by their names."""
+        return self._records[0]
+
+    @property
+    def conda_broken(self) -> tuple[BrokenRecord, ...]:
+        """The records of conda packages that cannot be read."""
+        return self._records[1]
+
+    @cached_property
+    def _records(self) -> tuple[tuple[CondaRecord, ...], tuple[BrokenRecord, ...]]:
+        return read_records(self.data, windows=self.scripts == "Scripts") if self.is_conda else ((), ())
+
+    @cached_property
+    def folders(self) -> tuple[str, ...]:
+        """Where its interpreter may lie, by each absolute name: conda's for Windows is at the top."""
+        inside = (f"/{self.scripts}", "") if self.is_conda and self.scripts == "Scripts" else (f"/{self.scripts}",)
+        return tuple(root + folder for root in self.roots for folder in inside)
 
     @cached_property
     def scripts(self) -> str:

@@ -34,6 +34,8 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, order=True):
     sha256: str = ""
     #: Of a Python distribution: the conda package that brought it; empty where an installer of Python's did.
     brought_by: str = ""
+    #: Of a conda package: the normalised names of the Python distributions that its files are.
+    brings: tuple[str, ...] = ()
 
 
 class Interpreter(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     Key = tuple[int, int, int, int]
     #: A row, its key and its absolute path.
     Listed = tuple[list[Any], Key, str]
+    #: Placeholder, ``text`` or ``binary``, and the SHA-256 that the package names.
+    Claim = tuple[str, str, str]
 
 #: The proof that a build was finished (``ci_envs.seal``); it is written after the files were read, so it is not one.
 SEAL_NAME = ".ci-envs-seal.json"
@@ -318,7 +320,75 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0
 _FLAGS |= getattr(os, "O_NONBLOCK", 0)
 
 
-def scan(prefix: str, workers: int, known: dict[Key, str]) -> tuple[list[list[Any]], dict[str, bytes]]:
+class Reading:
+    """What :func:`scan` has found."""
+
+    def __init__(self, prefix: str, known: dict[Key, str]) -> None:
+        self.rows: list[list[Any]] = []
+        #: The bytes of small files that say what the others are.
+        self.data: dict[str, bytes] = {}
+        #: The SHA-256 that files of conda packages have with their placeholder in place of the prefix; of those for
+        #: which it is not known, or is not the one that their package names, what they have without either.
+        self.originals: dict[str, str] = {}
+        self.masked: dict[str, str] = {}
+        self._known = known
+        self._claims: dict[str, list[Claim]] = {}
+        self._roots = [os.fsencode(root) for root in _unique_names(prefix)]
+
+    def scan(self, prefix: str, workers: int) -> None:
+        """Lists all and reads all."""
+        self.rows, files = _walk(prefix)
+        records, others = [], []
+        for item in files:
+            (records if _is_conda_record(item[0][0]) else others).append(item)
+        self._hash_all(records)
+        self._claims = _claims(self.data)
+        todo: list[Listed] = []
+        for item in others:
+            row = item[0]
+            row[5] = self._known.get(item[1], "")
+            if not row[5] or row[0] in self._claims or _wanted(row[0], row[2]):
+                todo.append(item)
+        batches = _batches(todo, workers)
+        import threading
+
+        threads = [threading.Thread(target=self._hash_all, args=(batch,)) for batch in batches[1:]]
+        for thread in threads:
+            thread.start()
+        self._hash_all(batches[0])
+        for thread in threads:
+            thread.join()
+
+    def _hash_all(self, batch: list[Listed]) -> None:
+        buffer = bytearray(_CHUNK)
+        for row, key, path in batch:
+            found = self._known.get(key, "")  # another name of the same file may have come first
+            try:
+                if row[0] in self._claims or _wanted(row[0], row[2]):
+                    row[5] = self._keep(path, row)
+                else:
+                    row[5] = found or _sha256(path, row[2], buffer)
+            except OSError as error:
+                row[1], row[5], row[6] = "unreadable", "", error.strerror or "cannot be read"
+                continue
+            if key[1]:  # Windows' directory listings know no inodes
+                self._known[key] = row[5]
+
+    def _keep(self, path: str, row: list[Any]) -> str:
+        with open(os.open(path, _FLAGS), "rb") as file:
+            data = file.read()
+        if _wanted(row[0], row[2]):
+            self.data[row[0]] = data
+        claims = self._claims.get(row[0], ())
+        original = next((found for claim in claims for found in _original(data, self._roots, *claim)), "")
+        if original:
+            self.originals[row[0]] = original
+        elif claims:
+            self.masked[row[0]] = _masked(data, self._roots)
+        return _hexdigest([data])
+
+
+def scan(prefix: str, workers: int, known: dict[Key, str]) -> Reading:
     """Every file below a prefix, and the bytes of the small ones that say what the others are.
 
     Rows are ``[path, kind, size, mtime_ns, executable, sha256, target]``; kinds are ``file``, ``link`` and
@@ -326,22 +396,15 @@ def scan(prefix: str, workers: int, known: dict[Key, str]) -> tuple[list[list[An
     reason. Paths are relative, with forward slashes, undecodable bytes as surrogates (PEP 383).
     ``known`` maps (device, inode, size, mtime_ns) to SHA-256 and is added to: what was hashed once is not read again.
     """
+    reading = Reading(prefix, known)
     collecting = gc.isenabled()
     gc.disable()  # ten thousand rows that all live to the end: looking through them costs a tenth, and finds nothing
     try:
-        rows, files = _walk(prefix)
-        data: dict[str, bytes] = {}
-        todo: list[Listed] = []
-        for item in files:
-            row = item[0]
-            row[5] = known.get(item[1], "")
-            if not row[5] or _wanted(row[0], row[2]):
-                todo.append(item)
-        _share(_batches(todo, workers), known, data)
+        reading.scan(prefix, workers)
     finally:
         if collecting:
             gc.enable()
-    return rows, data
+    return reading
 
 
 def _walk(prefix: str) -> tuple[list[list[Any]], list[Listed]]:
@@ -400,6 +463,8 @@ def _wanted(path: str, size: int) -> bool:
     folder, _, name = path.rpartition("/")
     if name in _TEXTS:
         return folder.endswith((".dist-info", ".egg-info")) and size <= _TEXT_LIMIT
+    if folder == "conda-meta":
+        return (name == "state" or _is_conda_record(path)) and size <= _TEXT_LIMIT
     return name == "_virtualenv.pth" or path == "pyvenv.cfg"
 
 
@@ -420,42 +485,6 @@ def _batches(todo: list[Listed], workers: int) -> list[list[Listed]]:
         batches[-1].append(item)
         cost += item[0][2] + _OPEN_COST
     return batches
-
-
-def _share(batches: list[list[Listed]], known: dict[Key, str], data: dict[str, bytes]) -> None:
-    import threading
-
-    threads = [threading.Thread(target=_hash_all, args=(batch, known, data)) for batch in batches[1:]]
-    for thread in threads:
-        thread.start()
-    _hash_all(batches[0], known, data)
-    for thread in threads:
-        thread.join()
-
-
-def _hash_all(batch: list[Listed], known: dict[Key, str], data: dict[str, bytes]) -> None:
-    buffer = bytearray(_CHUNK)
-    for row, key, path in batch:
-        found = known.get(key, "")  # another name of the same file may have come first
-        try:
-            if _wanted(row[0], row[2]):
-                row[5] = _keep(path, row[0], data)
-            else:
-                row[5] = found or _sha256(path, row[2], buffer)
-        except OSError as error:
-            row[1], row[5], row[6] = "unreadable", "", error.strerror or "cannot be read"
-            continue
-        if key[1]:  # Windows' directory listings know no inodes
-            known[key] = row[5]
-
-
-def _keep(path: str, relative: str, data: dict[str, bytes]) -> str:
-    from hashlib import sha256
-
-    descriptor = os.open(path, _FLAGS)
-    with open(descriptor, "rb") as file:
-        data[relative] = file.read()
-    return sha256(data[relative]).hexdigest()
 
 
 def _sha256(path: str, size: int, buffer: bytearray) -> str:
@@ -480,9 +509,144 @@ def content(prefix: str) -> dict[str, Any]:
     """What :func:`scan` finds, as JSON can carry it: bytes in base 64."""
     from base64 import b64encode
 
-    rows, data = scan(prefix, os.cpu_count() or 1, {})
-    kept = {path: b64encode(text).decode() for path, text in data.items()}
-    return {"prefix": prefix, "roots": sorted({prefix, os.path.realpath(prefix)}), "entries": rows, "data": kept}
+    found = scan(prefix, os.cpu_count() or 1, {})
+    return {
+        "prefix": prefix,
+        "roots": _unique_names(prefix),
+        "entries": found.rows,
+        "data": {path: b64encode(text).decode() for path, text in found.data.items()},
+        "originals": found.originals,
+        "masked": found.masked,
+    }
+
+
+# Files that conda's installers have put the prefix into ------------------------------------------------------------
+
+#: What stands for a prefix whose placeholder is not known.
+_TOKEN = b"<prefix>"
+# How a first line is written that would be too long for the kernel, or has a blank in its path: conda
+# (core/portability.py, replace_long_shebang), mamba (core/link.cpp), rattler (install/link.rs, convert_shebang_to_env).
+_THROUGH_SH = re.compile(rb"#!/bin/sh\n'''exec' \"([^\"\n]+)\"(.*) \"\$0\" \"\$@\" #'''(?=\n|\Z)")
+_THROUGH_ENV = re.compile(rb"#!/usr/bin/env ([^\s/]+)(.*)")
+#: Linux' limit, which they go by there; macOS' is higher.
+_LONGEST_LINE = 127
+#: Before it stands the rest of a longer name: the ``/env`` of ``/usr/bin/env``.
+_NAME_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+
+
+def _is_conda_record(path: str) -> bool:
+    return path.startswith("conda-meta/") and path.endswith(".json") and path.count("/") == 1
+
+
+def _unique_names(prefix: str) -> list[str]:
+    """The prefix as it was given, and with links resolved."""
+    return list(dict.fromkeys((prefix, os.path.realpath(prefix))))
+
+
+def _claims(data: dict[str, bytes]) -> dict[str, list[Claim]]:
+    """The files that are not as their packages have them, by what the records of conda, mamba and rattler say.
+
+    mamba's name no placeholder: of its files it is only known that they were changed.
+    """
+    found: dict[str, list[Claim]] = {}
+    for path, text in data.items():
+        if not _is_conda_record(path):
+            continue
+        try:
+            for told in json.loads(text)["paths_data"]["paths"]:
+                before, placeholder = told.get("sha256") or "", told.get("prefix_placeholder") or ""
+                if placeholder or before != (told.get("sha256_in_prefix") or before):
+                    claim = (str(placeholder), str(told.get("file_mode") or ""), str(before))
+                    found.setdefault(str(told.get("_path")), []).append(claim)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            continue  # whoever reads the record tells of it
+    return found
+
+
+def _original(data: bytes, roots: list[bytes], placeholder: str, mode: str, before: str) -> Iterator[str]:
+    """The SHA-256 of a file with its placeholder back, if that is the one that its package names, or it names none."""
+    stamp = placeholder.encode("utf-8", "replace")
+    for root in roots if stamp else ():
+        name = root.replace(b"\\", b"/") if os.name == "nt" else root
+        for text in _first_lines(data, name) if mode == "text" else (data,):
+            for places in _places(text, name):
+                try:
+                    found = _hexdigest(_put_back(text, places, len(name), stamp, mode == "binary"))
+                except ValueError:
+                    continue
+                if found == (before or found):
+                    yield found
+
+
+def _first_lines(data: bytes, root: bytes) -> Iterator[bytes]:
+    """The file as it is, and as it would be if its first line could name the prefix."""
+    yield data
+    found = _THROUGH_SH.match(data)
+    lines = [start + found[1] + found[2] for start in (b"#!", b"#! ")] if found else []
+    if not found:
+        found = _THROUGH_ENV.match(data)
+        lines = [b"#!" + root + b"/bin/" + found[1] + found[2]] if found else []
+    for line in lines if found else ():
+        # Else no installer had a reason, and somebody has made it look for another interpreter.
+        if b" " in root or len(line) > _LONGEST_LINE:
+            yield line + data[found.end() :]
+
+
+def _places(data: bytes, root: bytes) -> Iterator[list[int]]:
+    """Where the prefix stands: everywhere, and without those places where it ends a longer path."""
+    every: list[int] = []
+    at = data.find(root)
+    while at >= 0:
+        every.append(at)
+        at = data.find(root, at + len(root))
+    yield every
+    alone = [at for at in every if not at or data[at - 1] not in _NAME_BYTES]
+    if len(alone) < len(every):
+        yield alone
+
+
+def _put_back(data: bytes, places: list[int], size: int, stamp: bytes, binary: bool) -> Iterator[bytes | memoryview]:
+    """The file in pieces. In a binary file the string that a prefix stands in has been filled up with NULs.
+
+    ``ValueError`` where there are fewer of them than would have been added.
+    """
+    view = memoryview(data)
+    done = owed = 0
+    for index, place in enumerate(places):
+        yield view[done:place]
+        yield stamp
+        done = place + size
+        if not binary:
+            continue
+        owed += len(stamp) - size
+        end = data.find(b"\0", done)
+        end = end if end >= 0 else len(data)
+        if index + 1 == len(places) or end < places[index + 1]:
+            if data[end : end + owed] != bytes(owed):
+                raise ValueError("no installer has written this")
+            yield view[done:end]
+            done, owed = end + owed, 0
+    yield view[done:]
+
+
+def _masked(data: bytes, roots: list[bytes]) -> str:
+    """What is the same at every prefix: the bytes without it, in a binary file without the NULs behind its strings."""
+    size = b""
+    for root in roots:
+        if b"\0" in data and root in data:
+            size = b"%d" % len(data)
+            data = re.sub(rb"(%s[^\0]*)\0+" % re.escape(root), rb"\1\0", data)
+        data = data.replace(root, _TOKEN)
+    return _hexdigest([data, size])
+
+
+def _hexdigest(pieces: Iterable[bytes | memoryview]) -> str:
+    from hashlib import sha256
+
+    digest = sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 # Import ------------------------------------------------------------------------------------------------------------
