@@ -64,6 +64,7 @@ class FakeEnvironment:
 
     answer: Callable[[tuple[str, ...]], Outcome] = lambda _argv: said()
     python: Path = Path("bin/python")
+    notes: tuple[str, ...] = ()
     calls: list[Call] = field(default_factory=list)
 
     def __enter__(self) -> FakeEnvironment:
