@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import uv
 from packaging.tags import platform_tags
 from tests.support.wheels import BACKEND, make_sdist, make_wheel
 
 from ci_envs.command import Command, run
+from ci_envs.resources import resource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -245,18 +248,19 @@ def fetch_wheels(requirements: Sequence[str], folder: Path, pip: Path) -> Path:
 
 
 def make_pip(folder: Path) -> Path:
-    """An interpreter with the pip that virtualenv carries; nothing is downloaded."""
-    argv = (
-        sys.executable,
-        "-m",
-        "virtualenv",
-        "-q",
-        "--no-periodic-update",
-        "--app-data",
-        f"{folder}-data",
-        str(folder),
-    )
-    outcome = run(Command(argv, timeout=60))
-    if not outcome:
-        raise RuntimeError(f"cannot make an environment with pip:\n{outcome.tail()}")
-    return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    """An interpreter with the pip that the venv pattern locks with: what it says of a failure differs by version."""
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    make = ("venv", "-q", "--python", sys.executable, str(folder))
+    bring = ("pip", "install", "-q", "-p", str(python), f"pip=={_locked_pip()}")
+    for words in (make, bring):
+        outcome = run(Command((uv.find_uv_bin(), *words), timeout=60))
+        if not outcome:
+            raise RuntimeError(f"cannot make an environment with pip:\n{outcome.tail()}")
+    return python
+
+
+def _locked_pip() -> str:
+    lock = resource("tools/pip-tools.txt").read_text("utf-8")
+    found = re.search(r"^pip==(\S+) ; python_full_version >=", lock, re.MULTILINE)
+    assert found is not None, "tools/pip-tools.txt names no pip"
+    return found[1]

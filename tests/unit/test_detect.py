@@ -220,11 +220,53 @@ def test_the_lower_bound_of_requires_python_is_wanted(tmp_path: Path, specifiers
     assert (found[0] if found else None) == wanted
 
 
+@pytest.mark.parametrize(
+    ("dependencies", "wanted"),
+    [
+        ("[python=3.12]", "3.12"),
+        ("[numpy, conda-forge::python >=3.11, 'python <3.12']", "3.11"),
+        ("[{sel(linux): python=3.12}]", "3.12"),
+        ("[python=3.13, python-freethreading]", "3.13t"),
+        ("[python]", None),
+        ("[{pip: [python=3.12]}, numpy=3.12, 3.12, null]", None),
+        ("python=3.12", None),
+        ("[python=3.12", None),
+        ("&a [*a]", None),
+    ],
+)
+@pytest.mark.parametrize("file", ["environment.yml", "environment.yaml"])
+def test_the_python_of_a_conda_environment_is_wanted(
+    tmp_path: Path, file: str, dependencies: str, wanted: str | None
+) -> None:
+    found = python_wanted(_write(tmp_path, {file: f"dependencies: {dependencies}\n"}))
+    assert found == (None if wanted is None else (wanted, Evidence(file=file, key="dependencies")))
+
+
+def test_a_conda_environment_comes_after_the_package_and_its_lower_bound_after_all(tmp_path: Path) -> None:
+    project = _write(tmp_path, {"environment.yml": "dependencies: [python=3.12]\n"})
+    with_bound = _write(tmp_path / "b", {"environment.yml": "dependencies: [python>=3.10]\n"})
+    assert python_wanted(with_bound) == ("3.10", Evidence(file="environment.yml", key="dependencies"))
+    older = {"setup.cfg": "[options]\npython_requires = >=3.9\n"}
+    assert _wanted(_write(tmp_path, older)) == "3.12"
+    assert _wanted(_write(tmp_path / "b", older)) == "3.9"
+    package = {"pyproject.toml": "[project]\nrequires-python = '>=3.11'\n"}
+    assert _wanted(_write(tmp_path, package)) == "3.11"
+    assert _wanted(project, pattern="uv") == "3.11"
+    assert _wanted(project, pattern="micromamba") == "3.12"
+    assert _wanted(with_bound, pattern="conda") == "3.9"
+    assert _wanted(_write(tmp_path, {".python-version": "3.13\n"})) == "3.13"
+
+
+def _wanted(project: Project, pattern: str = "") -> str | None:
+    found = python_wanted(project, pattern=pattern)
+    return found[0] if found else None
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text() | st.lists(st.sampled_from(["[project]", "[tool.tox]", "[a", "x = 1", " y"])).map("\n".join))
 def test_whatever_the_files_hold_nothing_but_a_detection_comes_out(tmp_path: Path, text: str) -> None:
     names = ("pyproject.toml", "tox.ini", "setup.cfg", "requirements.txt", ".python-version", "Pipfile", "hatch.toml")
-    project = _write(tmp_path, dict.fromkeys(names, text))
+    project = _write(tmp_path, dict.fromkeys((*names, "environment.yml"), text))
     assert "venv" in _found(detect(project))
     with contextlib.suppress(CiEnvsError):
         python_wanted(project)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["bare_address", "shown_address", "shown_requirement"]
+__all__ = ["shown_address", "shown_requirement"]
 
 # Up to the last "@": people forget to write one in a password as "%40".
 _USER = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*)://(?P<user>[^\s/'\"<>]+)@")
-_TOKEN = re.compile(r"(?P<before>[A-Za-z][\w+.-]*://[^\s'\"]*?)/t/(?P<token>[^/\s'\":\[\],]+)")
+_TOKEN = re.compile(r"(?P<before>\b(?!file:)[A-Za-z][\w+.-]*://[^\s'\"]*?)/t/(?P<token>[^/\s'\":\[\],]+)")
 _VARIABLE = r"\$(?:\w+|\{\w+\})"
 _VARIABLES = re.compile(rf"{_VARIABLE}(?::{_VARIABLE})?")
 
@@ -26,11 +26,6 @@ def shown_address(text: str) -> str:
 def shown_requirement(text: str) -> str:
     """A line below ``pip:`` without what is secret in its address; ``git@`` of an ssh address is not."""
     return _USER.sub(_without_user, text)
-
-
-def bare_address(text: str) -> str:
-    """A channel's own address: without credentials, and without variables in their place."""
-    return _TOKEN.sub(r"\g<before>", _USER.sub(r"\g<scheme>://", text))
 
 
 def _without_user(match: re.Match[str]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ci_envs.errors import LockError
+from ci_envs.locks.reading import file_pin, shown
 from ci_envs.model.conda import LockedPackage
 from ci_envs.model.record import Finding
 from ci_envs.redact import without_credentials
@@ -36,6 +37,8 @@ _VERSION = re.compile(r"[A-Za-z0-9_.!+-]+")
 _PLATFORM = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)+|noarch")
 _LENGTHS = {"md5": 32, "sha256": 64}
 _HEX = re.compile(r"[0-9a-f]+")
+# An address without anything that has to be looked at twice: no segment begins with a point, nothing is escaped.
+_ORDINARY = re.compile(r"https://[A-Za-z0-9.-]+(?::[0-9]+)?(?:/[A-Za-z0-9_][A-Za-z0-9_.+-]*)+")
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _ARCHIVE = re.compile(r"\.(?:conda|tar\.bz2)$")
 _NEED = re.compile(r"\s*([A-Za-z0-9_][A-Za-z0-9_.-]*)\s*(.*?)\s*", re.DOTALL)
@@ -82,10 +85,10 @@ def locked(entry: Entry, path: str) -> LockedPackage:
             raise LockError(f"{value[:60]!r} is no {what} of a package", file=path, line=entry.line)
     if not entry.url:
         raise LockError(f"{entry.name} {entry.version} has no url", hint=_RENEW, file=path, line=entry.line)
-    url, _ = plain_address(entry.url)
+    is_conda = entry.manager == "conda"
+    url, _ = plain_address(entry.url, is_channels=is_conda)
     _check_address(entry, url, path)
     revision = _revision(entry, url, path)
-    is_conda = entry.manager == "conda"
     build, subdir = _check_file(entry, url, path) if is_conda else ("", "")
     return LockedPackage(
         name=entry.name.lower() if is_conda else _normal(entry.name),
@@ -118,17 +121,20 @@ def together(entries: Iterable[Entry], path: str) -> ReadPackages:
             found[key] = (package, found[key][1])
         else:
             found[key] = (package, entry.line)
-        if plain_address(entry.url)[1]:
+        if plain_address(entry.url, is_channels=entry.manager == "conda")[1]:
             secret.append((package.name, entry.line))
     return ReadPackages(tuple(package for package, _ in found.values()), _told(secret, path))
 
 
-def plain_address(url: str) -> tuple[str, bool]:
+def plain_address(url: str, *, is_channels: bool = True) -> tuple[str, bool]:
     """An address without credentials, and whether it held a secret.
 
-    Gone are the user information, conda's ``/t/<token>/``, and a query that holds a key. What only stands for a
-    secret (conda-lock's ``${TOKEN}``, a mask) is taken out as well, and is none.
+    Gone are the user information, a query that holds a key, and the ``/t/<token>/`` of a channel (below an index
+    ``/t/`` holds what begins with t). What only stands for a secret (conda-lock's ``${TOKEN}``, a mask) is taken out
+    as well, and is none.
     """
+    if "@" not in url and "?" not in url and not (is_channels and "/t/" in url):
+        return url, False
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -137,7 +143,7 @@ def plain_address(url: str) -> tuple[str, bool]:
     if "@" in parts.netloc and without_credentials(url) != url:
         user, _, host = parts.netloc.rpartition("@")
         bare, secrets = bare._replace(netloc=host), user.split(":")
-    if parts.scheme != "file" and (token := _TOKEN.search(parts.path)):
+    if is_channels and parts.scheme != "file" and (token := _TOKEN.search(parts.path)):
         bare = bare._replace(path=parts.path[: token.start()] + parts.path[token.end() :])
         secrets.append(token[1])
     if parts.query and _SECRET_KEY.search(parts.query):
@@ -166,8 +172,6 @@ def channel_of(package: LockedPackage) -> str:
 
 def is_from_index(package: LockedPackage) -> bool:
     """Whether a distribution was chosen by name and version: its file is called so. An address asked for rarely is."""
-    from ci_envs.locks.reading import file_pin
-
     if not package.url.startswith(("https://", "http://")):
         return False
     known = file_pin(package.url)
@@ -192,6 +196,8 @@ def _need_of(text: str, *, is_conda: bool) -> str:
 
 
 def _check_address(entry: Entry, url: str, path: str) -> None:
+    if _ORDINARY.fullmatch(url):
+        return
     what = f"the address of {entry.name} {entry.version}"
     try:
         parts = urlsplit(url)
@@ -220,8 +226,7 @@ def _revision(entry: Entry, url: str, path: str) -> str:
 
 def _check_file(entry: Entry, url: str, path: str) -> tuple[str, str]:
     """The build and the subdir that a conda package's address tells; its file must be what the entry says it is."""
-    parts = urlsplit(url)
-    told = None if parts.query or parts.fragment else file_parts(url)
+    told = None if "?" in url or "#" in url else file_parts(url)
     subdir = url.rpartition("/")[0].rpartition("/")[2]
     if told is None or not _PLATFORM.fullmatch(subdir):
         message = (
@@ -229,7 +234,7 @@ def _check_file(entry: Entry, url: str, path: str) -> tuple[str, str]:
         )
         raise LockError(message, hint=_RENEW, file=path, line=entry.line)
     if (told[0].lower(), told[1]) != (entry.name.lower(), entry.version):
-        message = f"{entry.name} {entry.version} has the address of {told[0]} {told[1]}"
+        message = f"{entry.name} {entry.version} has the address of {shown(told[0])} {shown(told[1])}"
         raise LockError(message, hint=_RENEW, file=path, line=entry.line)
     if subdir not in (entry.platform, "noarch"):
         message = f"{entry.name} {entry.version} is locked for {entry.platform} with a file for {subdir}"

@@ -121,4 +121,10 @@ def _meaning(node: ast.expr) -> frozenset[str]:
 
 
 def _compared(op: ast.cmpop, named: frozenset[str]) -> frozenset[str]:
-    return named if isinstance(op, ast.Eq) else _ALL - named
+    match op:
+        case ast.Eq():
+            return named
+        case ast.NotEq():
+            return _ALL - named
+        case _:
+            raise LookupError

@@ -85,6 +85,9 @@ def _pixi(scan: Scan) -> Iterator[Clue]:
 def _conda(scan: Scan) -> Iterator[Clue]:
     yield from scan.matching("*conda-lock.yml", "*conda-lock.yaml", "conda-*.lock", tier=Tier.LOCK)
     yield from scan.files("environment.yml", "environment.yaml")
+    # The table may hold no more than settings for an environment.yml: https://conda.github.io/conda-lock/src_pyproject
+    if (scan.table("tool", "conda-lock") or {}).keys() & {"dependencies", "channels"}:
+        yield from scan.tables("tool.conda-lock")
 
 
 def _venv(scan: Scan) -> Iterator[Clue]:

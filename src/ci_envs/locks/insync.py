@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Code", "Judged", "Stale", "Verdict", "direct_extras", "in_sync"]
 
-Code = Literal["unsatisfied", "missing", "unneeded", "other-python", "other-platform", "unhashed", "constraint"]
+Code = Literal[
+    "unsatisfied", "missing", "unneeded", "other-python", "other-platform", "unhashed", "constraint", "channel"
+]
 
 #: By what it was judged whether every pin is still asked for: the metadata of the pinned packages (exact), the lock's
 #: own ``# via`` annotations, or nothing: then only that the pins satisfy the requirements is known.

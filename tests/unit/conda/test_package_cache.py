@@ -1,0 +1,99 @@
+"""The cache as it lies on disk; nothing is downloaded here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ci_envs.conda.package_cache import Download, PackageCache, Stored
+from ci_envs.conda.package_files import PackageFiles
+from ci_envs.errors import UsageError
+from ci_envs.model.conda import LockedPackage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHA256, MD5 = "a" * 64, "b" * 32
+
+
+def package(name: str = "spam", **changes: str) -> LockedPackage:
+    told = {"version": "1.0", "build": "0", "platform": "linux-64", "url": f"https://x.example/{name}.conda"}
+    return LockedPackage(**{"name": name, "sha256": SHA256, **told, **changes})  # type: ignore[arg-type]  # all are text
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> PackageCache:
+    return PackageCache(tmp_path / "conda")
+
+
+def put(cache: PackageCache, tmp_path: Path, sha256: str = SHA256, stem: str = "spam-1.0-0") -> Path:
+    folder = tmp_path / "conda" / "pkgs" / sha256 / stem
+    folder.mkdir(parents=True)
+    cache.ledger.learn(sha256, PackageFiles(name="spam", version="1.0", build="0"))
+    return folder
+
+
+def test_a_package_is_found_by_its_hash(cache: PackageCache, tmp_path: Path) -> None:
+    assert cache.find(package()) is None
+    folder = put(cache, tmp_path)
+    assert cache.find(package()) == Stored(package(), SHA256, folder)
+    assert cache.find(package(sha256="c" * 64)) is None
+
+
+def test_a_folder_that_the_ledger_does_not_know_is_not_taken(cache: PackageCache, tmp_path: Path) -> None:
+    put(cache, tmp_path)
+    next((tmp_path / "conda/packages").rglob("*.json")).unlink()
+    assert cache.find(package()) is None
+
+
+def test_a_package_under_another_name_is_not_taken(cache: PackageCache, tmp_path: Path) -> None:
+    put(cache, tmp_path)
+    assert cache.find(package(version="2.0")) is None
+
+
+def test_an_md5_finds_what_was_downloaded_by_it(cache: PackageCache, tmp_path: Path) -> None:
+    put(cache, tmp_path)
+    assert cache.find(package(sha256="", md5=MD5)) is None
+    cache.ledger.learn_md5(MD5, SHA256)
+    assert cache.find(package(sha256="", md5=MD5)) is not None
+
+
+def test_without_a_hash_nothing_is_found(cache: PackageCache, tmp_path: Path) -> None:
+    put(cache, tmp_path)
+    assert cache.find(package(sha256="")) is None
+
+
+@pytest.mark.parametrize(
+    "told", [{"name": "../spam"}, {"version": "a/b"}, {"build": "a\\b"}, {"sha256": "../x"}, {"version": "1\0"}]
+)
+def test_a_name_that_is_a_path_is_refused(cache: PackageCache, told: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="a name or a hash that is none"):
+        cache.find(package(**told))
+
+
+def test_what_is_forgotten_is_gone_and_leaves_nothing(cache: PackageCache, tmp_path: Path) -> None:
+    put(cache, tmp_path)
+    kept = put(cache, tmp_path, "c" * 64)
+    cache.forget([package(), package(sha256="d" * 64), package(sha256="")])
+    assert cache.find(package()) is None
+    assert [path.name for path in (tmp_path / "conda/pkgs").iterdir()] == ["c" * 64]
+    assert kept.is_dir()
+    assert cache.ledger.known(SHA256), "what the package held stays true"
+
+
+def test_one_set_of_packages_has_one_view(cache: PackageCache, tmp_path: Path) -> None:
+    stored = [
+        Stored(package(), SHA256, put(cache, tmp_path)),
+        Stored(package("ham"), "c" * 64, put(cache, tmp_path, "c" * 64, "ham-1.0-0")),
+    ]
+    cache.for_rattler(stored)
+    cache.for_rattler(stored[::-1])
+    (view,) = (tmp_path / "conda/views").iterdir()
+    assert {path.name: path.resolve() for path in view.iterdir()} == {one.folder.name: one.folder for one in stored}
+    cache.for_rattler(stored[:1])
+    assert len(list((tmp_path / "conda/views").iterdir())) == 2
+
+
+def test_an_address_is_the_locks_own_unless_told_otherwise() -> None:
+    assert Download(client=lambda: pytest.fail("nothing asks for it")).address("https://x") == "https://x"
