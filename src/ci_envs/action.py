@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci_envs import __version__, console, github
-from ci_envs.errors import CiEnvsError, UsageError
+from ci_envs import __version__, command, console, github
+from ci_envs.errors import BrokenError, CiEnvsError, UsageError
 from ci_envs.model.record import Finding
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ DEPENDENCY_FILES = (
     ".python-version",
 )
 
+#: The lock of the extra, in the checkout that the action runs from.
+EXTRA_CONDA = Path(__file__).parents[2] / "requirements" / "conda.txt"
+
 
 def prepare(environ: Mapping[str, str] = os.environ) -> None:
     """Sets the outputs ``cache`` (``true`` or ``false``), ``cache-dir`` and ``cache-key``."""
@@ -53,6 +56,7 @@ def prepare(environ: Mapping[str, str] = os.environ) -> None:
     root = Path(inputs.working_directory)
     if not root.is_dir():
         raise UsageError(f"input 'working-directory' is {inputs.working_directory!r}: there is no such folder")
+    _bring_conda(inputs, root, environ)
     wanted, why = github.cache_choice(inputs, environ)
     console.show_note(f"package cache: {why}")
     # Always the same folder on runners of one kind: where a cache was saved from is a part of what it is found by.
@@ -60,6 +64,26 @@ def prepare(environ: Mapping[str, str] = os.environ) -> None:
     github.set_output("cache", "true" if wanted else "false", environ)
     github.set_output("cache-dir", folder if wanted else environ.get("CI_ENVS_CACHE_DIR", ""), environ)
     github.set_output("cache-key", cache_key(inputs, root, github.runner(environ)) if wanted else "", environ)
+
+
+def _bring_conda(inputs: github.Inputs, root: Path, environ: Mapping[str, str]) -> None:
+    """Gives our own environment the extra ``conda`` where the leg is conda's: 40 packages that no other leg needs."""
+    from ci_envs.conda.engine import has_rattler
+    from ci_envs.detect import BUILT_PATTERNS, detect
+    from ci_envs.detectors import SAME_EVIDENCE
+    from ci_envs.project import Project
+
+    pattern = inputs.pattern
+    if pattern == "auto":
+        chosen = detect(Project(root), buildable=BUILT_PATTERNS).chosen
+        pattern = chosen.pattern if chosen else ""
+    if SAME_EVIDENCE.get(pattern, pattern) != "conda" or has_rattler() or not EXTRA_CONDA.is_file():
+        return
+    words = ("--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes", "--only-binary", ":all:")
+    argv = (sys.executable, "-I", "-m", "pip", "install", *words, "--no-deps", "-r", str(EXTRA_CONDA))
+    outcome = command.run(command.Command(argv=argv, env=dict(environ)))
+    if not outcome:
+        raise BrokenError(f"what conda environments are made with cannot be installed: {outcome.tail(3)}")
 
 
 def cache_key(inputs: github.Inputs, root: Path, runner: str) -> str:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from ci_envs import attest, cache, digest, seal
 from ci_envs.building import Facts, facts_of, host
+from ci_envs.conda.files_check import owned
 from ci_envs.content import read_content
 from ci_envs.errors import BuildError
 from ci_envs.layout import remove_tree
 from ci_envs.model.record import Finding
 from ci_envs.patterns.installing import clean_cache, uv
-from ci_envs.record_check import verify_records
+from ci_envs.record_check import damaged_packages, verify_records
 from ci_envs.tools import uv_program
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ci_envs.conda.package_ledger import Attestation
     from ci_envs.content import Content
     from ci_envs.model.inventory import Inventory
     from ci_envs.model.lock import Lock, Pin
@@ -34,28 +37,71 @@ _ALTERED_CACHE = "ENV119"
 def assemble(pattern: Pattern, order: Order, lock: Lock, work: Work, inputs: dict[str, str]) -> Facts:
     """Builds; where the installer's cache gave altered files, has them fetched anew and builds once more."""
     before = len(work.findings)
-    content, verdict, wrong = _build_once(pattern, order, lock, work)
+    found = _build_once(pattern, order, lock, work)
     # Offline nothing could take the place of what the cache has.
-    names = attest.to_refresh(content, verdict) if wrong and not work.policy.offline else ()
-    if names:
+    if found.wrong and not work.policy.offline and (names := found.to_refresh()):
         work.findings[before:] = [_altered_cache(names)]
-        clean_cache(work, names)
+        _forget(found, lock, work)
         remove_tree(work.prefix)
-        content, verdict, wrong = _build_once(pattern, order, lock, work)
-    if wrong:
-        raise BuildError("; ".join(f"{finding.code} {finding.message}" for finding in wrong[:3]))
-    work.findings += [f for f in (*verify_records(content), *verdict.findings) if f.severity != "error"]
-    return _sealed(order, work, content, inputs, _own(work, content, lock))
+        found = _build_once(pattern, order, lock, work)
+    if found.wrong:
+        raise BuildError("; ".join(f"{finding.code} {finding.message}" for finding in found.wrong[:3]))
+    work.findings += [finding for finding in found.findings if finding.severity != "error"]
+    return _sealed(order, work, found.content, inputs, _own(work, found.content, lock))
 
 
-def _build_once(
-    pattern: Pattern, order: Order, lock: Lock, work: Work
-) -> tuple[Content, attest.Attestation, list[Finding]]:
-    """One build with every file read: what is in it, what the ledger says, and what is wrong."""
+@dataclass(frozen=True)
+class _Found:
+    """One build with every file read: what is in it, what the ledgers say, and what is wrong."""
+
+    content: Content
+    wheels: attest.Attestation
+    #: Of the conda packages; ``None`` where there are none.
+    packages: Attestation | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def wrong(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity == "error"]
+
+    def of_wheels(self) -> tuple[str, ...]:
+        """The distributions that have to be fetched anew."""
+        return attest.to_refresh(self.content, self.wheels)
+
+    def of_conda(self) -> tuple[str, ...]:
+        """The conda packages that have to be."""
+        altered = self.packages.altered if self.packages else ()
+        return tuple(sorted({*altered, *damaged_packages(self.content)}))
+
+    def to_refresh(self) -> tuple[str, ...]:
+        """All of them, by name."""
+        return tuple(sorted({*self.of_wheels(), *self.of_conda()}))
+
+
+def _build_once(pattern: Pattern, order: Order, lock: Lock, work: Work) -> _Found:
     pattern.build(order.leg, lock, work)
     content = read_content(work.prefix, cache=order.hashes)
-    verdict = _attested(content, lock, work)
-    return content, verdict, [f for f in (*verify_records(content), *verdict.findings) if f.severity == "error"]
+    wheels, packages = _attested(content, lock, work), _attested_packages(content, lock, work)
+    ledgers = (*wheels.findings, *(packages.findings if packages else ()))
+    return _Found(content, wheels, packages, (*verify_records(content), *ledgers))
+
+
+def _attested_packages(content: Content, lock: Lock, work: Work) -> Attestation | None:
+    if not lock.of("conda"):
+        return None
+    from ci_envs.conda.attesting import attest_conda
+
+    return attest_conda(content, lock, work)
+
+
+def _forget(found: _Found, lock: Lock, work: Work) -> None:
+    """Takes what is altered out of the caches, so that it is downloaded anew."""
+    if names := found.of_wheels():
+        clean_cache(work, names)
+    if names := found.of_conda():
+        from ci_envs.conda.attesting import forget
+
+        forget(names, lock, work)
 
 
 def _altered_cache(names: tuple[str, ...]) -> Finding:
@@ -71,7 +117,8 @@ def _attested(content: Content, lock: Lock, work: Work) -> attest.Attestation:
     """RECORD against the wheels that the lock names; what the ledger cannot tell is fetched past every cache."""
     folder, private = cache.uv_cache(work.environ)
     ledger = attest.Ledger(cache.cache_root(work.environ) / "wheels")
-    verdict = attest.attest(content, lock.pins, ledger, trust_first=private)
+    pins = lock.of("python")
+    verdict = attest.attest(content, pins, ledger, trust_first=private)
     if not verdict.doubtful or work.policy.offline:
         return verdict
     lost = attest.fetch_reference(
@@ -83,7 +130,7 @@ def _attested(content: Content, lock: Lock, work: Work) -> attest.Attestation:
         uv=str(uv_program(work.environ)),
     )
     remove_references(work)
-    again = attest.attest(content, lock.pins, ledger, trust_first=False)
+    again = attest.attest(content, pins, ledger, trust_first=False)
     return _without(again, lost)
 
 
@@ -162,5 +209,7 @@ def _own(work: Work, content: Content, lock: Lock) -> frozenset[str]:
         return frozenset()
     if work.selection.project:
         return frozenset({work.selection.project})
-    beside = {each.name for each in content.installed} - {pin.name for pin in lock.pins} - work.seeds
+    conda = owned(content).brought
+    installed = {each.name for each in content.installed if each.folder not in conda}
+    beside = installed - {pin.name for pin in lock.of("python")} - work.seeds
     return frozenset(beside) if len(beside) == 1 else frozenset()

@@ -39,7 +39,7 @@ __all__ = [
 
 #: What this version can build. The registry of patterns knows it too, and a test compares: to ask it is to import
 #: every pattern with its tools, which looking at a folder should not cost.
-BUILT_PATTERNS = frozenset(("uv", "venv", "virtualenv"))
+BUILT_PATTERNS = frozenset(("uv", "venv", "virtualenv", "conda", "mamba", "micromamba"))
 
 #: Every name that a matrix may give a pattern.
 KNOWN_PATTERNS: tuple[str, ...] = (*DETECTORS, *SAME_EVIDENCE)

@@ -107,7 +107,13 @@ _FOREIGN = _words(
     COV_CORE_SOURCE COV_CORE_CONFIG COV_CORE_DATAFILE COVERAGE_PROCESS_START
     """
 )
-_FOREIGN_PREFIXES = ("VIRTUAL_ENV", "CONDA_", "_CE_", "CI_ENVS_VAR_")
+_FOREIGN_PREFIXES = ("VIRTUAL_ENV", "CONDA_", "_CONDA_", "__CONDA_", "_CE_", "PIXI_", "CI_ENVS_VAR_")
+
+# A conda environment lies there in some images; what is below belongs to the whole machine.
+_MACHINES_OWN = frozenset(("", "/", "/usr", "/usr/local"))
+
+# Where environments keep programs; on Windows conda's are in all but the first.
+_PROGRAMS = ("bin", "Scripts", "Library/bin", "Library/usr/bin", "Library/mingw-w64/bin")
 
 # The runner hands its jobs a token of their own under ACTIONS_ (cache, artifacts, OIDC), and files through which a
 # step sets the variables, PATH, outputs and state of later ones. A project's tests are code that we were given.
@@ -134,26 +140,35 @@ def tool_environment(
 
 
 def project_environment(
-    environ: Mapping[str, str],
-    *,
-    prefix: Path,
-    scripts: Path,
-    variables: Mapping[str, str],
-    hide: Iterable[Path] = (),
+    environ: Mapping[str, str], *, path: Iterable[Path], variables: Mapping[str, str], hide: Iterable[Path] = ()
 ) -> dict[str, str]:
     """What the project's own tests and checks see: the caller's variables, with the environment active.
 
-    ``scripts`` comes first on PATH, and the folders of other environments are taken off it (those that are active
+    ``path`` comes first on PATH, and the folders of other environments are taken off it (those that are active
     by the variables, and ``hide``): a test runner that the leg lacks must be missed, not found in a neighbour.
-    ``variables`` are added as they are.
+    ``variables``, those that say what is active among them, are added as they are.
     """
     made = {name: value for name, value in environ.items() if _is_for_projects(name)}
     rest = _deactivated(made.get("PATH", os.defpath), environ, hide)
-    return (
-        made
-        | {"VIRTUAL_ENV": str(prefix), "PATH": os.pathsep.join(filter(None, (str(scripts), rest)))}
-        | dict(variables)
-    )
+    folders = os.pathsep.join(filter(None, (*map(str, path), rest)))
+    return _without_conda(made, environ.get("CONDA_PREFIX", "")) | {"PATH": folders} | dict(variables)
+
+
+def _without_conda(made: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """The variables without what the caller's own conda environment has set when it was activated.
+
+    Its packages' scripts set what no list can name (GDAL_DATA, PKG_CONFIG_PATH, JAVA_HOME, ...), to places inside.
+    """
+    top = os.path.normcase(prefix).rstrip("/\\")
+    if top in _MACHINES_OWN:
+        return dict(made)
+    kept = {}
+    for name, value in made.items():
+        parts = value.split(os.pathsep)
+        outside = [part for part in parts if not f"{os.path.normcase(part)}{os.sep}".startswith(top + os.sep)]
+        if outside:
+            kept[name] = value if len(outside) == len(parts) else os.pathsep.join(outside)
+    return kept
 
 
 def leg_variables(variables: Mapping[str, str]) -> dict[str, str]:
@@ -174,7 +189,7 @@ def _is_for_projects(name: str) -> bool:
 def _deactivated(path: str, environ: Mapping[str, str], hide: Iterable[Path] = ()) -> str:
     """PATH without the programs of the environments that are active, as their own ``deactivate`` would leave it."""
     active = [environ[name] for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if environ.get(name)]
-    hidden = {os.path.normcase(os.path.join(prefix, folder)) for prefix in active for folder in ("bin", "Scripts")}  # noqa: PTH118 - text on PATH is compared as text
+    hidden = {os.path.normcase(os.path.join(prefix, folder)) for prefix in active for folder in _PROGRAMS}  # noqa: PTH118 - text on PATH is compared as text
     hidden |= {os.path.normcase(folder) for folder in hide}
     return os.pathsep.join(
         entry for entry in path.split(os.pathsep) if os.path.normcase(entry.rstrip("/\\")) not in hidden

@@ -57,7 +57,7 @@ def matrix_from(detection: Detection, project: Project) -> Matrix:
     others = [found for found in detection.patterns if found.pattern != wanted]
     return Matrix(
         name="detected",
-        axes={"pattern": (wanted, *(found.pattern for found in others)), "python": (_python(project),)},
+        axes={"pattern": (wanted, *(found.pattern for found in others)), "python": (_python(project, wanted),)},
         exclude=tuple(Entry(values={"pattern": found.pattern}, reason=found.why) for found in others),
     )
 
@@ -169,9 +169,9 @@ def _configured_pattern(project: Project) -> str:
     return pattern
 
 
-def _python(project: Project) -> str:
+def _python(project: Project, pattern: str) -> str:
     running = f"3.{sys.version_info.minor}{'t' if 't' in getattr(sys, 'abiflags', '') else ''}"
-    found = python_wanted(project)
+    found = python_wanted(project, pattern=pattern)
     if found is None:
         return running
     wanted, evidence = found

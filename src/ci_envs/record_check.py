@@ -6,22 +6,23 @@ package was edited or deleted they say that all is well. RECORD has a hash for e
 
 from __future__ import annotations
 
-import base64
 import re
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from ci_envs.conda.files_check import examine_conda, is_code, is_known, owned
+from ci_envs.file_problems import Problem, told
 from ci_envs.launchers import ACTIVATION, is_interpreter, is_launcher
-from ci_envs.model.content import INSTALLER_FILES, shown
-from ci_envs.model.record import Finding
+from ci_envs.model.content import INSTALLER_FILES
+from ci_envs.record_hashes import agrees, recorded_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from ci_envs.model.content import Content, Entry, Installed, Row
-    from ci_envs.model.record import Severity
+    from ci_envs.model.record import Finding
 
-__all__ = ["Problem", "examine", "recorded_digest", "verify_records"]
+__all__ = ["Problem", "damaged_packages", "examine", "recorded_digest", "verify_records"]
 
 # What CPython's installer and the creators put into site-packages themselves.
 _CREATORS = frozenset(("README.txt", "_virtualenv.py", "_virtualenv.pth"))
@@ -35,109 +36,67 @@ _SELF = frozenset(("RECORD", "RECORD.jws", "RECORD.p7s"))
 # pip leaves rows of scripts in RECORD in place of which it wrote launchers of its own.
 _REPLACED = re.compile(r"[^/]+\.data/scripts/")
 
-#: How many files a finding names.
-_NAMED = 5
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong with one file."""
-
-    code: str
-    #: The distribution's normalised name and version; empty for a file that none claims.
-    distribution: str
-    version: str
-    path: str
-    detail: str = ""
-
-
-#: Code -> severity, title, what is said of the files, what to do.
-_KINDS: dict[str, tuple[Severity, str, str, str]] = {
-    "ENV110": (
-        "error",
-        "altered file",
-        "not what RECORD says",
-        "build the environment again with `ci-envs run --fresh`: what the cache gives is compared, and fetched anew",
-    ),
-    "ENV111": ("error", "missing file", "listed in RECORD and not there", "build the environment again"),
-    "ENV112": (
-        "error",
-        "unclaimed file",
-        "not listed in any RECORD",
-        "build the environment again; if that brings it back, find out which command writes it",
-    ),
-    "ENV114": ("error", "unreadable file", "cannot be read", "see to its permissions, or build the environment again"),
-    "ENV115": (
-        "warning",
-        "file of two distributions",
-        "brought by two distributions with different contents",
-        "which one wins depends on the order of installing: keep only one of them in the lock",
-    ),
-    "ENV116": (
-        "warning",
-        "file without a hash",
-        "listed in RECORD without a hash, so it cannot be compared",
-        "the wheel is not well made: tell its authors",
-    ),
-    "ENV117": (
-        "error",
-        "RECORD leads outside",
-        "listed in RECORD and not inside the environment",
-        "do not use this distribution: uninstalling it would remove a foreign file",
-    ),
-    "ENV118": (
-        "info",
-        "no RECORD",
-        "has no RECORD, so its files cannot be compared",
-        "install it from a wheel",
-    ),
-}
-
 
 def verify_records(content: Content) -> tuple[Finding, ...]:
-    """What :func:`examine` finds, for a person: one finding for each distribution and kind."""
-    groups: dict[tuple[str, str, str, Severity], list[Problem]] = defaultdict(list)
-    for problem in examine(content):
-        severity = _KINDS[problem.code][0]
-        if problem.code == "ENV112" and not problem.path.endswith(_CODE):
-            severity = "warning"  # data cannot run; some wheels forget to list theirs
-        groups[problem.code, problem.distribution, problem.version, severity].append(problem)
-    return tuple(_finding(*key, problems) for key, problems in sorted(groups.items()))
+    """What is wrong with the files of an environment, for a person: one finding for each distribution and kind.
+
+    In a conda environment every file is held against the record of the package that claims it as well.
+    """
+    owners = _Owners(content)
+    problems = [*_examine(content, owners), *examine_conda(content, owners.rows)]
+    strangers = {problem.path for problem in problems if problem.code == "ENV112"}
+    code = frozenset(path for path in strangers if _is_code(content, content.by_path[path]))
+    return told(sorted(problems), code)
 
 
-def _finding(code: str, name: str, version: str, severity: Severity, problems: list[Problem]) -> Finding:
-    _, title, what, advice = _KINDS[code]
-    named = [shown(p.path) + (f" ({p.detail})" if p.detail else "") for p in problems[:_NAMED]]
-    rest = f" and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
-    whose = f"{name} {version}: " if name else ""
-    message = f"{whose}{what}: {', '.join(named)}{rest}; {advice}"
-    return Finding(code=code, severity=severity, title=title, message=message)
+def damaged_packages(content: Content) -> tuple[str, ...]:
+    """The names of the conda packages with files that are missing or not their own, sorted."""
+    wrong = examine_conda(content, _Owners(content).rows)
+    return tuple(sorted({problem.distribution for problem in wrong if problem.code in ("ENV130", "ENV131")} - {""}))
+
+
+def _is_code(content: Content, entry: Entry) -> bool:
+    return is_code(content, entry) if content.is_conda else entry.path.endswith(_CODE)
+
+
+class _Owners:
+    """Which files are claimed by a RECORD, and by whose; conda's own distributions are not among them."""
+
+    def __init__(self, content: Content) -> None:
+        conda = owned(content).brought
+        self.installed = [installed for installed in content.installed if installed.folder not in conda]
+        self.claims: dict[str, list[tuple[Installed, Row]]] = defaultdict(list)
+        for installed in self.installed:
+            for row in installed.rows or ():
+                if row.path:
+                    self.claims[row.path].append((installed, row))
+        self.conda = {claim.path for record in content.conda for claim in record.claims}
+
+    @property
+    def rows(self) -> dict[str, Row]:
+        """The row that claims each path."""
+        return {path: claimed[0][1] for path, claimed in self.claims.items()}
 
 
 def examine(content: Content) -> tuple[Problem, ...]:
-    """Everything that is not as the RECORD files say, sorted.
+    """Everything that is not as the RECORD files say, sorted. conda's distributions are left to conda's records.
 
     Codes: ENV110 altered, ENV111 missing, ENV112 unclaimed, ENV114 unreadable, ENV115 claimed by two distributions
     with different hashes, ENV116 no hash, ENV117 leads outside, ENV118 a distribution without RECORD.
     """
-    claims: dict[str, list[tuple[Installed, Row]]] = defaultdict(list)
-    problems: list[Problem] = []
-    for installed in content.installed:
+    return tuple(sorted(_examine(content, _Owners(content))))
+
+
+def _examine(content: Content, owners: _Owners) -> Iterator[Problem]:
+    for installed in owners.installed:
         if installed.rows is None:
-            problems.append(Problem("ENV118", installed.name, installed.version, installed.folder))
+            yield Problem("ENV118", installed.name, installed.version, installed.folder)
         for row in installed.rows or ():
-            if row.path:
-                claims[row.path].append((installed, row))
-            else:
-                problems.append(Problem("ENV117", installed.name, installed.version, row.written))
-    for path, claimed in claims.items():
-        problems.extend(_compare(content, path, claimed))
-    problems.extend(_unclaimed(content, claims))
-    return tuple(sorted(problems))
-
-
-def recorded_digest(sha256: str) -> str:
-    """A SHA-256 as RECORD writes it."""
-    return base64.urlsafe_b64encode(bytes.fromhex(sha256)).decode().rstrip("=")
+            if not row.path:
+                yield Problem("ENV117", installed.name, installed.version, row.written)
+    for path, claimed in owners.claims.items():
+        yield from _compare(content, path, claimed)
+    yield from _unclaimed(content, owners)
 
 
 def _compare(content: Content, path: str, claimed: list[tuple[Installed, Row]]) -> Iterator[Problem]:
@@ -146,7 +105,7 @@ def _compare(content: Content, path: str, claimed: list[tuple[Installed, Row]]) 
         names = " and ".join(sorted({installed.name for installed, _ in claimed}))
         first = claimed[0][0]
         yield Problem("ENV115", first.name, first.version, path, names)
-        if entry and any(_agrees(entry, row) for _, row in claimed):
+        if entry and any(agrees(entry, row) for _, row in claimed):
             return
     for installed, row in claimed:
         if row.algorithm:
@@ -167,12 +126,7 @@ def _judge(entry: Entry | None, row: Row) -> tuple[str, str]:
         return "ENV110", f"a {entry.kind} in place of the file"
     if row.algorithm != "sha256":
         return "ENV116", f"{row.algorithm} is not compared"
-    return "" if _agrees(entry, row) else "ENV110", ""
-
-
-def _agrees(entry: Entry, row: Row) -> bool:
-    sized = not row.size or row.size == str(entry.size)
-    return sized and row.algorithm == "sha256" and row.digest == recorded_digest(entry.sha256)
+    return "" if agrees(entry, row) else "ENV110", ""
 
 
 def _may_lack(content: Content, entry: Entry | None, installed: Installed, path: str) -> bool:
@@ -195,32 +149,42 @@ def _is_known_launcher(content: Content, installed: Installed, path: str) -> boo
     name = path.rpartition("/")[2].removesuffix(".exe")
     # virtualenv adds pip-3.12 and the like to what pip's metadata names.
     reference = installed.scripts.get(name) or installed.scripts.get(name.rstrip("-.0123456789"), "")
-    folders = tuple(f"{root}/{content.scripts}" for root in content.roots)
-    return is_launcher(content.data.get(path, b""), reference, folders)
+    return is_launcher(content.data.get(path, b""), reference, content.folders)
 
 
-def _unclaimed(content: Content, claims: Mapping[str, object]) -> Iterator[Problem]:
-    legacy = tuple(_legacy_claims(content))
+def _unclaimed(content: Content, owners: _Owners) -> Iterator[Problem]:
+    is_stranger = _strangers_of_conda(content, owners) if content.is_conda else _strangers(content, owners)
+    for entry in content.entries:
+        if entry.kind == "unreadable":
+            yield Problem("ENV114", "", "", entry.path, entry.target)
+        if entry.path not in owners.claims and is_stranger(entry.path):
+            yield Problem("ENV112", "", "", entry.path)
+
+
+def _strangers(content: Content, owners: _Owners) -> Callable[[str], bool]:
+    """Of a virtual environment, or a prefix: only the folders that installers of Python's write to are looked at."""
+    legacy = tuple(_legacy_claims(content, owners))
     own_scripts = f"{content.scripts}/" if "pyvenv.cfg" in content.by_path else "\0"
     sites = tuple(f"{site}/" for site in content.sites)
-    for entry in content.entries:
-        path = entry.path
-        if entry.kind == "unreadable":
-            yield Problem("ENV114", "", "", path, entry.target)
-        if path in claims or not path.startswith((*sites, own_scripts)):
-            continue
+
+    def is_stranger(path: str) -> bool:
         name = path.rpartition("/")[2]
         if path.startswith(own_scripts):
-            known = name in ACTIVATION or is_interpreter(name)
-        else:
-            known = "/__pycache__/" in path or name in _CREATORS or path.startswith(legacy)
-        if not known:
-            yield Problem("ENV112", "", "", path)
+            return not (name in ACTIVATION or is_interpreter(name))
+        return path.startswith(sites) and not ("/__pycache__/" in path or name in _CREATORS or path.startswith(legacy))
+
+    return is_stranger
 
 
-def _legacy_claims(content: Content) -> Iterable[str]:
+def _strangers_of_conda(content: Content, owners: _Owners) -> Callable[[str], bool]:
+    """Of a conda environment every file is some package's."""
+    legacy = tuple(_legacy_claims(content, owners))
+    return lambda path: not (path in owners.conda or is_known(content, path) or path.startswith(legacy))
+
+
+def _legacy_claims(content: Content, owners: _Owners) -> Iterable[str]:
     """Beginnings of paths that belong to a distribution without RECORD, as far as it says."""
-    for installed in content.installed:
+    for installed in owners.installed:
         if installed.rows is not None:
             continue
         yield installed.folder

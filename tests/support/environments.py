@@ -134,8 +134,8 @@ def a_context(
     interpreter: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Context:
-    """What a check looks at, on a project in ``folder``. ``more``: ``seeds``, ``own``, ``workers``, ``check`` keys."""
-    own_facts = {name: more.pop(name) for name in ("seeds", "own", "workers") if name in more}
+    """What a check looks at, on a project in ``folder``. ``more``: facts of the context, and keys of ``check``."""
+    own_facts = {name: more.pop(name) for name in ("seeds", "own", "workers", "conda_names") if name in more}
     words = {"pattern": "uv", "python": "3.12", "os": "linux", "arch": "x86_64", **(leg or {})}
     return Context(
         leg=make_leg(**words),

@@ -12,7 +12,7 @@ SCRIPTS = PREFIX / "bin"
 
 
 def project(environ: dict[str, str], **named: object) -> dict[str, str]:
-    return project_environment(environ, prefix=PREFIX, scripts=SCRIPTS, variables={}, **named)  # type: ignore[arg-type]  # one keyword, given by two tests
+    return project_environment(environ, path=(SCRIPTS,), variables={}, **named)  # type: ignore[arg-type]  # one keyword, given by two tests
 
 
 @pytest.mark.parametrize(
@@ -137,6 +137,9 @@ def test_making_an_environment_changes_neither_the_callers_nor_this_processs() -
         "VIRTUAL_ENV_PROMPT",
         "CONDA_PREFIX",
         "CONDA_DEFAULT_ENV",
+        "_CONDA_EXE",
+        "__CONDA_SHLVL_0_PATH",
+        "PIXI_PROJECT_ROOT",
         "_CE_CONDA",
         "UV_PROJECT_ENVIRONMENT",
         "UV_PYTHON",
@@ -166,11 +169,34 @@ def test_the_projects_tests_see_the_rest_of_what_their_user_set(name: str) -> No
     assert project({name: "x"})[name] == "x"
 
 
-def test_the_environment_is_active_for_the_projects_tests() -> None:
+def test_the_environments_programs_come_first_and_no_other_is_active() -> None:
     made = project({"PATH": "/usr/bin", "VIRTUAL_ENV": "/other"})
 
-    assert made["VIRTUAL_ENV"] == str(PREFIX)
+    assert "VIRTUAL_ENV" not in made
     assert made["PATH"].split(os.pathsep) == [str(SCRIPTS), "/usr/bin"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="paths of POSIX")
+def test_what_the_callers_conda_environment_has_set_is_taken_back() -> None:
+    made = project(
+        {
+            "CONDA_PREFIX": "/home/me/envs/other",
+            "GDAL_DATA": "/home/me/envs/other/share/gdal",
+            "PKG_CONFIG_PATH": "/home/me/envs/other/lib/pkgconfig:/opt/x/lib/pkgconfig",
+            "JAVA_HOME": "/home/me/envs/other",
+            "MINE": "/home/me/envs/other-too/share",
+            "EMPTY": "",
+        }
+    )
+
+    assert made.keys() == {"PATH", "PKG_CONFIG_PATH", "MINE", "EMPTY"}
+    assert made["PKG_CONFIG_PATH"] == "/opt/x/lib/pkgconfig"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="paths of POSIX")
+@pytest.mark.parametrize("prefix", ["/usr/local", "/usr/", "/", ""])
+def test_an_environment_that_is_the_whole_machine_takes_nothing_with_it(prefix: str) -> None:
+    assert project({"CONDA_PREFIX": prefix, "SHELL": "/usr/local/bin/zsh"})["SHELL"] == "/usr/local/bin/zsh"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="paths of POSIX")
@@ -195,7 +221,7 @@ def test_without_a_path_the_systems_own_is_taken() -> None:
 
 
 def test_variables_of_the_leg_are_added_as_they_are() -> None:
-    made = project_environment({"A": "1"}, prefix=PREFIX, scripts=SCRIPTS, variables={"A": "2", "CI_ENVS_VAR_DB": "pg"})
+    made = project_environment({"A": "1"}, path=(SCRIPTS,), variables={"A": "2", "CI_ENVS_VAR_DB": "pg"})
 
     assert (made["A"], made["CI_ENVS_VAR_DB"]) == ("2", "pg")
 

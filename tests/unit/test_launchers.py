@@ -6,7 +6,7 @@ import zipfile
 import pytest
 from tests.support.trees import LAUNCHERS
 
-from ci_envs.launchers import is_interpreter, is_launcher, without_interpreter
+from ci_envs.launchers import conda_launcher, is_interpreter, is_launcher, without_interpreter
 
 BIN = "/home/me/my env/bin"
 FOLDERS = (BIN, "/resolved/bin")
@@ -123,3 +123,46 @@ def test_a_windows_program_without_a_launcher_in_it_is_none(program: bytes) -> N
 )
 def test_an_interpreter_is_known_by_its_name(name: str, known: bool) -> None:
     assert is_interpreter(name) is known
+
+
+# Launchers of conda's installers.
+
+CONDA = (
+    "# -*- coding: utf-8 -*-\nimport re\nimport sys\n\nfrom a.b import main\n\nif __name__ == '__main__':\n"
+    "    sys.argv[0] = re.sub(r'(-script\\.pyw?|\\.exe)?$', '', sys.argv[0])\n    sys.exit(main.run())\n"
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"#!/e/bin/python3.12\n{CONDA}",
+        f"#!/e/bin/python3.12\n{CONDA}".replace("    ", "\t"),
+        f"#!/bin/sh\n'''exec' \"/e/bin/python3.12\" \"$0\" \"$@\" #'''\n{CONDA}",
+        CONDA,  # Windows: the program beside it knows the interpreter
+        f"\n{CONDA}".replace("\n", "\r\n"),
+    ],
+)
+def test_a_launcher_of_condas_tells_what_it_calls(text: str) -> None:
+    assert conda_launcher(text.encode(), ["/e/bin"]) == "a.b:main.run"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("/e/bin/", "/f/bin/"),
+        ("/e/bin/python3.12", "/usr/bin/env python3.12"),
+        ("python3.12\n", "python3.12 -i\n"),
+        ("import sys\n", "import sys, evil\n"),
+        ("from a.b", "import evil; from a.b"),
+        ("main.run())\n", "main.run())\nevil()\n"),
+        ("main.run()", "evil.run()"),
+        ("main.run()", "main.run(evil)"),
+        ("# -*-", "evil() # -*-"),
+        (CONDA, ""),
+    ],
+)
+def test_one_that_does_more_is_none(old: str, new: str) -> None:
+    text = f"#!/e/bin/python3.12\n{CONDA}"
+    assert old in text
+    assert conda_launcher(text.replace(old, new).encode(), ["/e/bin"]) == ""

@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from ci_envs.checks.accelerator import AcceleratorIsVisible
 from ci_envs.checks.commands import OwnCheckPasses
+from ci_envs.checks.conda import (
+    ActivationIsWhole,
+    ChannelsAreNotMixed,
+    CondaDependenciesAreMet,
+    ManagersDoNotOverlap,
+    PipHasWhatCondaHas,
+)
 from ci_envs.checks.imports import DirectDependenciesImport
 from ci_envs.checks.installed import ExpectedVersions, InstalledEqualsLocked, MetadataIsConsistent
 from ci_envs.checks.interpreter import InterpreterIsTheOneAskedFor
@@ -51,6 +58,8 @@ class Context:
     workers: int
     #: What each check had to leave out, for the stage's reason: ``accelerator: no GPU on this machine``.
     left_out: list[str] = field(default_factory=list)
+    #: The names of the packages that the leg's channels have, as Python's are spelt; empty where nobody has looked.
+    conda_names: frozenset[str] = frozenset()
 
 
 class Check(Protocol):
@@ -73,6 +82,11 @@ ALL_CHECKS: tuple[Check, ...] = (
     InstalledEqualsLocked(),
     ExpectedVersions(),
     MetadataIsConsistent(),
+    CondaDependenciesAreMet(),
+    ManagersDoNotOverlap(),
+    ChannelsAreNotMixed(),
+    PipHasWhatCondaHas(),
+    ActivationIsWhole(),
     DirectDependenciesImport(),
     OwnCheckPasses(),
     AcceleratorIsVisible(),

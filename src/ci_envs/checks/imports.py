@@ -78,7 +78,7 @@ def modules_to_import(context: Context) -> dict[str, str]:
     wanted = {
         module: distribution.name
         for distribution in context.inventory.distributions
-        if distribution.name in direct
+        if distribution.manager == "python" and distribution.name in direct
         for module in _meant_to_be_imported(distribution)
     }
     skipped = set(_skipped(wanted, context.config.skip_imports))
@@ -94,7 +94,19 @@ def _direct(context: Context) -> set[str]:
         if distribution.name in context.own
         for name in _required(distribution, context.inventory.interpreter.markers)
     }
-    return {requirement.name for requirement in context.lock.direct} | context.own | told
+    named = {requirement.name for requirement in context.lock.direct if requirement.dialect != "conda"}
+    return named | _brought(context) | context.own | told
+
+
+def _brought(context: Context) -> set[str]:
+    """The distributions of the conda packages that a person asked for: pytorch brings torch, zlib none."""
+    asked = {requirement.name for requirement in context.lock.direct if requirement.dialect == "conda"}
+    return {
+        name
+        for distribution in context.inventory.distributions
+        if distribution.manager == "conda" and distribution.name in asked
+        for name in distribution.brings
+    }
 
 
 def _required(distribution: Distribution, markers: dict[str, str]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from ci_envs.checks.requires import needed
 from ci_envs.model.record import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from packaging.specifiers import SpecifierSet
 
@@ -20,35 +20,65 @@ __all__ = ["ExpectedVersions", "InstalledEqualsLocked", "MetadataIsConsistent", 
 
 
 class InstalledEqualsLocked:
-    """The installed set is the locked set, name by name and version by version."""
+    """The installed set is the locked set, name by name and version by version; of conda packages, build by build.
+
+    Distributions that a conda package brought are its own, and no lock names them.
+    """
 
     code = "ENV100"
     title = "installed is not locked"
     advice = "build it anew: `{run} --fresh`"
 
     def run(self, context: Context) -> Iterator[Finding]:
-        """ENV101 missing, ENV102 extra, ENV103 another version."""
-        locked = {pin.name: pin for pin in context.lock.pins}
-        installed = _python(context.inventory)
-        file = context.lock.path
-        there = {distribution.name for distribution in installed}
-        for name in sorted(locked.keys() - there):
-            message = f"{name} {locked[name].version}".strip() + " is locked and not installed"
-            yield _error("ENV101", "missing", message, file)
-        allowed = locked.keys() | context.seeds | context.own
-        for distribution in installed:
-            pin = locked.get(distribution.name)
-            if pin is None and distribution.name not in allowed:
-                message = f"{distribution.name} {distribution.version} is installed and not locked"
-                yield _error("ENV102", "extra", message, file)
-            elif pin is not None and not _same(pin, distribution):
-                message = f"{pin.name}: {pin.version} is locked, {distribution.version} is installed"
-                yield _error("ENV103", "different", message, file)
+        """ENV101 missing, ENV102 extra, ENV103 another version, build or archive."""
+        yield from _compared(context, "conda", _conda(context.inventory), _same_build)
+        python = [each for each in _python(context.inventory) if not each.brought_by]
+        yield from _compared(context, "python", python, _same)
+
+
+def _compared(
+    context: Context, manager: str, installed: list[Distribution], same: Callable[[Pin, Distribution], bool]
+) -> Iterator[Finding]:
+    locked = {pin.name: pin for pin in context.lock.of(manager)}
+    file, kind = context.lock.path, "conda's " if manager == "conda" else ""
+    there = {distribution.name for distribution in installed}
+    for name in sorted(locked.keys() - there):
+        message = f"{kind}{_shown(locked[name])} is locked and not installed"
+        yield _error("ENV101", "missing", message, file)
+    allowed = context.seeds | context.own if manager == "python" else frozenset()
+    for distribution in installed:
+        pin = locked.get(distribution.name)
+        if pin is None and distribution.name not in allowed:
+            message = f"{kind}{_shown(distribution)} is installed and not locked"
+            yield _error("ENV102", "extra", message, file)
+        elif pin is not None and not same(pin, distribution):
+            yield _error("ENV103", "different", f"{kind}{pin.name}: {_difference(pin, distribution)}", file)
+
+
+def _shown(what: Pin | Distribution) -> str:
+    return " ".join(filter(None, (what.name, what.version, what.build)))
+
+
+def _difference(pin: Pin, found: Distribution) -> str:
+    ours, theirs = f"{pin.version} {pin.build}".strip(), f"{found.version} {found.build}".strip()
+    if ours == theirs:
+        return f"{ours} was installed from another archive than the locked one"
+    return f"{ours} is locked, {theirs} is installed"
 
 
 def _python(inventory: Inventory) -> list[Distribution]:
     """Sorted. A name can be there twice: an installer that was killed leaves the metadata of two versions."""
     return sorted(each for each in inventory.distributions if each.manager == "python")
+
+
+def _conda(inventory: Inventory) -> list[Distribution]:
+    return sorted(each for each in inventory.distributions if each.manager == "conda")
+
+
+def _same_build(pin: Pin, found: Distribution) -> bool:
+    """Version and build are one text for conda, which knows no other spelling of either."""
+    same_archive = not found.sha256 or not pin.hashes or f"sha256:{found.sha256}" in pin.hashes
+    return (pin.version, pin.build) == (found.version, found.build) and same_archive
 
 
 def _same(pin: Pin, found: Distribution) -> bool:

@@ -23,6 +23,7 @@ VERBS: dict[str, str] = {
     "diff": "What differs between two records, for a person.",
     "report": "Merge records: terminal, Markdown, JSON.",
     "verify": "Build twice, compare digests, list what differs.",
+    "export": "Write a built conda environment as environment.yml, or as an explicit list.",
     "clean": "Remove what ci-envs made in this project.",
     "schema": "The JSON schemas.",
 }

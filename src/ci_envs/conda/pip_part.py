@@ -93,13 +93,12 @@ def resolve_pip(
         folder = Path(name)
         inputs = _inputs(work, asked, folder)
         words = _words(work, target, folder, _stand_ins(beside, folder))
-        output = folder / "pylock.toml"
-        preferred = _preferred(kept or {}, folder)
-        told = uv(work, *words, *preferred, "--annotation-style=line", *inputs)
+        chosen_file, output = _preferred(kept or {}, folder), folder / "pylock.toml"
+        told = uv(work, *words, "--annotation-style=line", "--output-file", chosen_file, *inputs)
         if not told:
             raise _unsatisfied(work, asked, beside, told.output, trouble.reason(told))
-        edges = _edges(told.stdout)
-        pins = _pinned(told.stdout, folder)
+        text = chosen_file.read_text("utf-8")
+        edges, pins = _edges(text), _pinned(text, folder)
         outcome = uv(work, *words, "--constraint", pins, "--format=pylock.toml", "--output-file", output, *inputs)
         if not outcome:
             raise _unsatisfied(work, asked, beside, outcome.output, trouble.reason(outcome))
@@ -173,13 +172,11 @@ def _stand_ins(beside: Mapping[str, str], folder: Path) -> Path | None:
     return path
 
 
-def _preferred(kept: Mapping[str, str], folder: Path) -> list[str | Path]:
+def _preferred(kept: Mapping[str, str], folder: Path) -> Path:
     """uv keeps the versions that its output file names, where they fit."""
-    if not kept:
-        return []
-    path = folder / "kept.txt"
+    path = folder / "chosen.txt"
     path.write_text("".join(f"{name}=={version}\n" for name, version in sorted(kept.items())), encoding="utf-8")
-    return ["--output-file", path]
+    return path
 
 
 def _pinned(text: str, folder: Path) -> Path:

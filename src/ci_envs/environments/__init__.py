@@ -33,6 +33,10 @@ class Environment(Protocol):
     def python(self) -> Path:
         """The interpreter inside, by its path inside."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What activating it could not do, each a sentence."""
+
     def __enter__(self) -> Environment: ...
 
     def __exit__(

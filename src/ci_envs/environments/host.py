@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ci_envs import command, environ
+from ci_envs import command, environ, machine
+from ci_envs.environments.scheme import Scheme
 from ci_envs.errors import BuildError
-from ci_envs.model.inventory import Inventory
+from ci_envs.model.conda_record import read_records
+from ci_envs.model.inventory import Interpreter, Inventory
 from ci_envs.resources import probe_text
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["HostEnvironment", "scripts_folder"]
 
+#: What activating did, beside the bytecode of the same content.
+_MEMORY = "activation.json"
+
 #: The probe only reads metadata; a prefix on a slow network disk still answers in this time.
 _PROBE_TIMEOUT_SECONDS = 120.0
 
@@ -33,8 +38,8 @@ _OWN_PROGRAMS = Path(sys.executable).parent
 
 
 def scripts_folder(prefix: Path) -> Path:
-    """Where a virtual environment keeps its programs (``sysconfig``'s ``venv`` scheme)."""
-    return prefix / ("Scripts" if sys.platform == "win32" else "bin")
+    """Where an environment keeps its programs."""
+    return Scheme.of(prefix).scripts
 
 
 class HostEnvironment:
@@ -51,18 +56,23 @@ class HostEnvironment:
         hashes: HashCache | None = None,
     ) -> None:
         self.prefix = prefix
-        self.scripts = scripts_folder(prefix)
         self._caller = caller
         self._variables = dict(variables or {})
         #: Where interpreters inside keep bytecode, so that running something changes no file of the prefix.
         self.bytecode = bytecode
         self.temp = temp
         self._hashes = hashes
+        self._active: tuple[dict[str, str], tuple[str, ...]] | None = None
+
+    @cached_property
+    def scheme(self) -> Scheme:
+        """Its folders."""
+        return Scheme.of(self.prefix)
 
     @property
     def python(self) -> Path:
         """The interpreter."""
-        return self.scripts / ("python.exe" if sys.platform == "win32" else "python")
+        return self.scheme.python
 
     def __enter__(self) -> HostEnvironment:
         return self
@@ -72,18 +82,52 @@ class HostEnvironment:
     ) -> None:
         return None
 
-    @cached_property
+    @property
     def variables(self) -> dict[str, str]:
         """All variables that a command inside sees."""
-        made = environ.project_environment(
-            self._caller, prefix=self.prefix, scripts=self.scripts, variables=self._variables, hide=(_OWN_PROGRAMS,)
+        return self._activated(None)[0]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What activating it could not do, each a sentence."""
+        return self._activated(None)[1]
+
+    def _activated(self, log: Path | None) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Variables and notes. Scripts of the environment run the first time that they are asked for."""
+        if self._active is None:
+            if self.temp is not None:
+                self.temp.mkdir(parents=True, exist_ok=True)
+            made, notes = self._in_conda(log) if self.scheme.kind == "conda" else (self._in_venv(), ())
+            if self.bytecode is not None:
+                made.pop("PYTHONDONTWRITEBYTECODE", None)
+            self._active = made | self._private, notes
+        return self._active
+
+    @property
+    def _private(self) -> dict[str, str]:
+        private = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(self.temp)) if self.temp is not None else {}
+        return private | ({"PYTHONPYCACHEPREFIX": str(self.bytecode)} if self.bytecode is not None else {})
+
+    def _in_venv(self) -> dict[str, str]:
+        active = {"VIRTUAL_ENV": str(self.prefix)}
+        return environ.project_environment(
+            self._caller, path=self.scheme.path, variables=active | self._variables, hide=(_OWN_PROGRAMS,)
         )
-        if self.bytecode is not None:
-            made["PYTHONPYCACHEPREFIX"] = str(self.bytecode)
-            made.pop("PYTHONDONTWRITEBYTECODE", None)
-        if self.temp is not None:
-            made.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(self.temp)))
-        return made
+
+    def _in_conda(self, log: Path | None) -> tuple[dict[str, str], tuple[str, ...]]:
+        from ci_envs.conda.activation import activate, activation_variables  # a virtual environment needs none of it
+
+        set_by_files = activation_variables(self.prefix, self.scheme.path)
+        made = environ.project_environment(
+            self._caller,
+            path=self.scheme.path,
+            variables=set_by_files.variables | self._variables,
+            hide=(_OWN_PROGRAMS,),
+        )
+        memory = self.bytecode / _MEMORY if self.bytecode is not None else None
+        set_by_scripts = activate(self.prefix, made | self._private, memory=memory, log=log)
+        kept = {name: value for name, value in made.items() if name not in set_by_scripts.unset}
+        return kept | set_by_scripts.variables, set_by_files.problems + set_by_scripts.problems
 
     def run(
         self,
@@ -97,7 +141,7 @@ class HostEnvironment:
         raw: bool = False,
     ) -> Outcome:
         """Runs a command inside. A bare program name is looked up in the environment first, as activating does."""
-        variables = {**self.variables, **(env or {})}
+        variables = {**self._activated(log)[0], **(env or {})}
         if self.temp is not None:
             self.temp.mkdir(parents=True, exist_ok=True)
         return command.run(
@@ -119,7 +163,41 @@ class HostEnvironment:
         return command.hand_over(command.Command((self._program(argv[0]), *argv[1:]), cwd=cwd, env=self.variables))
 
     def inventory(self) -> Inventory:
-        """What is installed, as the probe reads it under the environment's own interpreter."""
+        """What is installed: as the probe reads it under the environment's own interpreter, and by conda's records.
+
+        An environment of conda's may hold no Python; its interpreter has no version then.
+        """
+        if self.scheme.kind != "conda":
+            return self._python_inventory()
+        from ci_envs.conda.prefix import with_conda  # a virtual environment needs none of it
+
+        found = self._python_inventory() if self.python.exists() else Inventory(interpreter=self._no_interpreter())
+        records, _ = read_records(self._conda_records(), windows=sys.platform == "win32")
+        return with_conda(found, records, self._read)
+
+    def _no_interpreter(self) -> Interpreter:
+        here, prefix = machine.facts(), str(self.prefix)
+        return Interpreter(
+            version="",
+            implementation="",
+            os=here.os,
+            arch=here.arch,
+            executable="",
+            prefix=prefix,
+            base_prefix=prefix,
+        )
+
+    def _conda_records(self) -> dict[str, bytes]:
+        names = sorted(f"conda-meta/{path.name}" for path in (self.prefix / "conda-meta").glob("*.json"))
+        return {name: data for name in names if (data := self._read(name)) is not None}
+
+    def _read(self, path: str) -> bytes | None:
+        try:
+            return (self.prefix / path).read_bytes()
+        except OSError:
+            return None
+
+    def _python_inventory(self) -> Inventory:
         outcome = self.run(
             [str(self.python), "-I", "-S", "-", "inventory"],
             stdin=probe_text(),
@@ -150,5 +228,5 @@ class HostEnvironment:
         if os.path.basename(name) != name:  # noqa: PTH119 - "a/b" must not become a Path and back
             return name
         endings = ("", ".exe", ".cmd", ".bat") if sys.platform == "win32" else ("",)
-        inside = (self.scripts / f"{name}{ending}" for ending in endings)
+        inside = (folder / f"{name}{ending}" for folder in self.scheme.path for ending in endings)
         return next((str(path) for path in inside if path.is_file()), name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ci_envs.patterns.conda import Conda
 from ci_envs.patterns.unbuilt import NotBuiltYet
 from ci_envs.patterns.uv import Uv
 from ci_envs.patterns.venv import Venv
@@ -21,9 +22,9 @@ ALL_PATTERNS: dict[str, Pattern] = {
     "pdm": NotBuiltYet("pdm"),
     "pipenv": NotBuiltYet("pipenv"),
     "hatch": NotBuiltYet("hatch"),
-    "conda": NotBuiltYet("conda"),
-    "mamba": NotBuiltYet("mamba"),
-    "micromamba": NotBuiltYet("micromamba"),
+    "conda": Conda("conda"),
+    "mamba": Conda("mamba"),
+    "micromamba": Conda("micromamba"),
     "pixi": NotBuiltYet("pixi"),
     "tox": NotBuiltYet("tox"),
     "nox": NotBuiltYet("nox"),

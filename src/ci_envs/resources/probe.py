@@ -338,7 +338,8 @@ class Reading:
     def scan(self, prefix: str, workers: int) -> None:
         """Lists all and reads all."""
         self.rows, files = _walk(prefix)
-        records, others = [], []
+        records: list[Listed] = []
+        others: list[Listed] = []
         for item in files:
             (records if _is_conda_record(item[0][0]) else others).append(item)
         self._hash_all(records)
@@ -581,12 +582,12 @@ def _original(data: bytes, roots: list[bytes], placeholder: str, mode: str, befo
 def _first_lines(data: bytes, root: bytes) -> Iterator[bytes]:
     """The file as it is, and as it would be if its first line could name the prefix."""
     yield data
-    found = _THROUGH_SH.match(data)
-    lines = [start + found[1] + found[2] for start in (b"#!", b"#! ")] if found else []
-    if not found:
-        found = _THROUGH_ENV.match(data)
-        lines = [b"#!" + root + b"/bin/" + found[1] + found[2]] if found else []
-    for line in lines if found else ():
+    found = _THROUGH_SH.match(data) or _THROUGH_ENV.match(data)
+    if found is None:
+        return
+    direct = found[1] if found.re is _THROUGH_SH else root + b"/bin/" + found[1]
+    for start in (b"#!", b"#! "):
+        line = start + direct + found[2]
         # Else no installer had a reason, and somebody has made it look for another interpreter.
         if b" " in root or len(line) > _LONGEST_LINE:
             yield line + data[found.end() :]

@@ -126,7 +126,6 @@ def test_a_program_of_no_package_is_code_wherever_it_lies(tree: CondaTree) -> No
     [
         *("conda-meta/history", "conda-meta/state", "conda-meta/created_at", ".condarc", "CACHEDIR.TAG", ".lock"),
         *(f"{SITE}/__pycache__/six.cpython-312.pyc", "lib/__pycache__/os.cpython-312.pyc"),
-        "etc/conda/env_vars.d/ci-envs.json",
     ],
 )
 def test_what_front_ends_and_interpreters_write_is_no_stranger(tree: CondaTree, path: str) -> None:

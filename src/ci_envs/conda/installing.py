@@ -1,0 +1,114 @@
+"""A conda prefix from locked packages: each with the hash that the lock names, by whichever front end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ci_envs.conda.bytecode import settle_bytecode
+from ci_envs.conda.package_cache import Download
+from ci_envs.conda.rattler_frontend import package_cache
+from ci_envs.errors import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rattler import Client
+
+    from ci_envs.conda.channels import ChannelSettings
+    from ci_envs.conda.frontends import Frontend
+    from ci_envs.model.conda import LockedPackage
+    from ci_envs.model.lock import Lock
+    from ci_envs.work import Work
+
+__all__ = ["install", "package_cache", "plain_download"]
+
+_WEAK = "ENV141"
+
+#: How many packages a finding names.
+_NAMED = 5
+
+
+def install(
+    work: Work,
+    packages: Sequence[LockedPackage],
+    *,
+    frontend: Frontend,
+    settings: ChannelSettings | None = None,
+    lock: Lock | None = None,
+) -> None:
+    """Makes ``work.prefix``, which must not exist, of these packages; those for pip are not among them.
+
+    ``settings`` say where channels are served and with which credentials. Raises :class:`BuildError` where a package
+    is not what the lock names, is gone, or cannot be linked here, and :class:`BrokenError` where the world failed.
+    """
+    if work.prefix.exists():
+        raise BuildError(f"there is something at {work.layout.shown(work.prefix)} already")
+    conda = [package for package in packages if package.manager == "conda"]
+    _refuse_twins(conda, lock)
+    _say_weak(work, conda, lock)
+    work.prefix.parent.mkdir(parents=True, exist_ok=True)
+    frontend.install(work, conda, _download(work, settings))
+    settle_bytecode(work, made=frontend.name != "rattler")
+
+
+def _download(work: Work, settings: ChannelSettings | None) -> Download:
+    if settings is None:
+        return plain_download(work)
+    from ci_envs.conda.channels import make_client, to_fetch
+
+    return plain_download(work, client=lambda: make_client(settings), address=lambda url: to_fetch(url, settings))
+
+
+def plain_download(
+    work: Work, *, client: Callable[[], Client] | None = None, address: Callable[[str], str] = str
+) -> Download:
+    """How packages are reached: as their addresses say, by a client that is made once, when it is needed."""
+    from ci_envs.conda.journal import Journal
+
+    made: list[Client] = []
+
+    def once() -> Client:
+        if not made:
+            made.append((client or _plain_client)())
+        return made[0]
+
+    return Download(client=once, address=address, upgrade=work.lock_command("--upgrade"), say=Journal.of(work))
+
+
+def _plain_client() -> Client:
+    from rattler import Client
+
+    return Client.default_client()
+
+
+def _refuse_twins(packages: Sequence[LockedPackage], lock: Lock | None) -> None:
+    """An environment has one package of a name; what a tool makes of two is its own affair."""
+    seen: dict[str, LockedPackage] = {}
+    for package in packages:
+        other = seen.setdefault(package.name, package)
+        if other is not package:
+            both = " and ".join(f"{one.version} {one.build}" for one in (other, package))
+            raise BuildError(f"the lock has {package.name} twice: {both}", file=_file(lock))
+
+
+def _say_weak(work: Work, packages: Sequence[LockedPackage], lock: Lock | None) -> None:
+    """ENV141: what no SHA-256 speaks for."""
+    weak = [package for package in packages if not package.sha256]
+    if not weak:
+        return
+    bare = [package.name for package in weak if not package.md5]
+    named = ", ".join(package.name for package in weak[:_NAMED])
+    more = f" and {len(weak) - _NAMED} more" if len(weak) > _NAMED else ""
+    what = "no hash at all" if len(bare) == len(weak) else "an MD5 alone" if not bare else "an MD5 alone, or no hash"
+    work.find(
+        _WEAK,
+        "warning",
+        "packages without a SHA-256",
+        f"{named}{more} are locked with {what}: a file that was made to have the same MD5, or any file, would be "
+        f"installed; lock again with: {work.lock_command('--upgrade')}",
+        file=_file(lock),
+    )
+
+
+def _file(lock: Lock | None) -> str:
+    return lock.path if lock is not None else ""

@@ -1,0 +1,70 @@
+"""A conda prefix from a lock alone: its packages, its ``pip:`` part, its variables, the project itself."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ci_envs.conda.asked import read_asked
+from ci_envs.conda.frontends import choose
+from ci_envs.conda.installing import install
+from ci_envs.conda.lock_rules import is_from_index
+from ci_envs.conda.locking import installed_packages
+from ci_envs.conda.post_link import run_allowed
+from ci_envs.layout import write_atomically
+from ci_envs.patterns.installing import environment, environment_python, fail_install, install_project, uv
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ci_envs.environments import Environment
+    from ci_envs.model.conda import LockedPackage
+    from ci_envs.model.leg import Leg
+    from ci_envs.model.lock import Lock
+    from ci_envs.work import Work
+
+__all__ = ["build_prefix"]
+
+
+def build_prefix(leg: Leg, lock: Lock, work: Work, *, pattern: str) -> Environment:
+    """The environment at ``work.prefix``; nothing is there beforehand."""
+    asked = read_asked(leg, work)
+    packages = installed_packages(leg, work, lock)
+    conda = [package for package in packages if package.manager == "conda"]
+    frontend = choose(work.config.conda, pattern, work.environ)
+    install(work, conda, frontend=frontend, settings=asked.settings, lock=lock)
+    run_allowed(work, conda, work.config.conda.post_link_scripts, already=frontend.runs_scripts)
+    _write_variables(work)
+    _install_pip(work, [package for package in packages if package.manager == "pip"], lock)
+    install_project(work)
+    return environment(work)
+
+
+def _write_variables(work: Work) -> None:
+    """Where ``conda env config vars`` keeps them, so that activating by hand sets them as well.
+
+    https://docs.conda.io/projects/conda/en/stable/user-guide/tasks/manage-environments.html#setting-environment-variables
+    """
+    if work.selection.variables:
+        text = json.dumps({"env_vars": work.selection.variables}, indent=2, sort_keys=True)
+        write_atomically(work.prefix / "conda-meta" / "state", text.encode())
+
+
+def _install_pip(work: Work, packages: Sequence[LockedPackage], lock: Lock) -> None:
+    """``uv pip install --no-deps --require-hashes``: by name and hash, from whatever index is configured here."""
+    if not packages:
+        return
+    lines = [_requirement(package) for package in packages]
+    with tempfile.TemporaryDirectory(dir=work.temp) as name:
+        listed = Path(name) / "pip.txt"
+        listed.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        words = ("pip", "install", "--python", environment_python(work.prefix), "--no-deps", "--require-hashes")
+        outcome = uv(work, *words, "--requirement", listed, env=work.pip_indexes)
+        fail_install(work, outcome, lock)
+
+
+def _requirement(package: LockedPackage) -> str:
+    named = f"{package.name}=={package.version}" if is_from_index(package) else f"{package.name} @ {package.url}"
+    return f"{named} --hash=sha256:{package.sha256}"
