@@ -56,9 +56,7 @@ class Script:
 
 def pairs(ours: Script, theirs: Script, runs: int = RUNS) -> tuple[float, float]:
     """Median seconds of both, after one uncounted run of each."""
-    ours.take(), theirs.take()
-    taken = [(ours.take().seconds, theirs.take().seconds) for _ in range(runs)]
-    return statistics.median(a for a, _ in taken), statistics.median(b for _, b in taken)
+    return answers(lambda: ours.take().seconds, lambda: theirs.take().seconds, runs)
 
 
 def alone(script: Script, runs: int = RUNS) -> Taken:
@@ -70,8 +68,13 @@ def alone(script: Script, runs: int = RUNS) -> Taken:
 
 def calls(ours: Callable[[], object], theirs: Callable[[], object], runs: int = RUNS) -> tuple[float, float]:
     """The same for two functions of this process."""
+    return answers(lambda: _clock(ours), lambda: _clock(theirs), runs)
+
+
+def answers(ours: Callable[[], float], theirs: Callable[[], float], runs: int = RUNS) -> tuple[float, float]:
+    """The same for what two functions say that they took, in seconds."""
     ours(), theirs()
-    taken = [(_clock(ours), _clock(theirs)) for _ in range(runs)]
+    taken = [(ours(), theirs()) for _ in range(runs)]
     return statistics.median(a for a, _ in taken), statistics.median(b for _, b in taken)
 
 

@@ -147,9 +147,17 @@ def _news(records: Sequence[RunRecord], root: Path, environ: Mapping[str, str]) 
 
 
 def _activate(outputs: Mapping[str, str], environ: Mapping[str, str]) -> None:
-    if outputs["environment-path"]:
-        github.export("VIRTUAL_ENV", outputs["environment-path"], environ)
-        github.add_path(str(Path(outputs["python-path"]).parent), environ)
+    """What activating the environment sets, for the steps that follow; scripts of a conda environment are run once."""
+    if not outputs["environment-path"]:
+        return
+    from ci_envs.environments.host import HostEnvironment
+
+    inside = HostEnvironment(Path(outputs["environment-path"]), caller=environ)
+    for name, value in sorted(inside.variables.items()):
+        if name != "PATH" and environ.get(name) != value:
+            github.export(name, value, environ)
+    for folder in reversed(inside.scheme.path):  # the runner puts each before those that came before it
+        github.add_path(str(folder), environ)
 
 
 def main(arguments: Sequence[str]) -> int:

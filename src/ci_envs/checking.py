@@ -76,7 +76,16 @@ def _context(order: Order, work: Work, lock: Lock, built: Built) -> Context:
         temp=work.temp,
         log=work.log,
         workers=order.workers,
+        conda_names=_conda_names(work, lock),
     )
+
+
+def _conda_names(work: Work, lock: Lock) -> frozenset[str]:
+    if not (lock.of("conda") and lock.of("python")):
+        return frozenset()
+    from ci_envs.conda.known import distributions_of_channels
+
+    return distributions_of_channels(lock, work)
 
 
 def _refuse(errors: list[Finding], order: Order, work: Work) -> None:

@@ -78,14 +78,18 @@ def detect(project: Project, *, buildable: Collection[str] | None = None) -> Det
 def evidence_for(pattern: str, project: Project) -> tuple[Evidence, ...]:
     """The evidence for a pattern that was asked for by name; none where the project does not describe it.
 
-    ``uv`` asked for by name can do with what describes a ``venv``: it reads the same files.
+    Asked for by name, ``uv`` can do with what describes a ``venv``, whose files it reads, and conda's patterns with the
+    lock of a ``pixi`` project.
     """
     if pattern not in KNOWN_PATTERNS:
         raise UsageError(f"there is no pattern {pattern!r}{nearest(pattern, KNOWN_PATTERNS)}")
     scan = Scan(project)
-    clues = _clues(SAME_EVIDENCE.get(pattern, pattern), scan)
-    if not clues and pattern == "uv":
+    family = SAME_EVIDENCE.get(pattern, pattern)
+    clues = _clues(family, scan)
+    if not clues and family == "uv":
         clues = _clues("venv", scan)
+    if not clues and family == "conda":
+        clues = [clue for clue in _clues("pixi", scan) if clue.tier == Tier.LOCK]
     if not clues:
         refuse_problems(Detection(problems=scan.problems))
     return tuple(clue.evidence for clue in clues)

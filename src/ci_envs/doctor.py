@@ -45,9 +45,8 @@ _CONDA = {
 }
 
 #: Programs by pattern, the first one that is here being taken. Patterns that ci-envs builds with what it brings
-#: along (venv, virtualenv, uv) need none.
+#: along (venv, virtualenv, uv, conda) need none.
 NEEDS: dict[str, Need] = {
-    "conda": Need("conda", _CONDA),
     "mamba": Need("mamba", _CONDA),
     "micromamba": Need(
         "micromamba",
@@ -87,6 +86,12 @@ NEEDS: dict[str, Need] = {
     "repo2docker": Need("repo2docker", _tool("jupyter-repo2docker"), other="jupyter-repo2docker"),
     "nix": Need("nix", {"*": "curl -fsSL https://nixos.org/nix/install | sh -s -- --daemon"}),
     "guix": Need("guix", {"*": "sudo apt-get install guix"}),
+}
+
+#: What brings the tools that come with ci-envs, where one is not there.
+_BUNDLED_GET = {
+    **dict.fromkeys(("uv", "venv", "virtualenv"), "python -m pip install uv"),
+    "conda": "python -m pip install 'repro-envs[conda]'",
 }
 
 #: What locks and builds may want beside a pattern's own tools.
@@ -189,7 +194,7 @@ def _state(pattern: str, built: bool, environ: Mapping[str, str], run: Run) -> P
         tools = (found,) if found else ()
     get = ""
     if not tools:
-        get = (need.get.get(os_name()) or need.get["*"]) if need else "python -m pip install uv"
+        get = (need.get.get(os_name()) or need.get["*"]) if need else _BUNDLED_GET[pattern]
     # A tool that is brought makes no pattern ready which this version cannot build, so that is said first.
     status: State = "not built yet" if not built else "ready" if tools else "missing"
     return PatternState(pattern=pattern, status=status, tools=tools or (), get=get)
@@ -206,6 +211,8 @@ def _bundled(pattern: str, environ: Mapping[str, str], run: Run) -> tuple[FoundT
     """The tools that come with ci-envs; ``None`` for a pattern that has none."""
     import importlib.metadata
 
+    if pattern == "conda":
+        return _rattler()
     if pattern not in ("venv", "virtualenv", "uv"):
         return None
     try:
@@ -216,6 +223,18 @@ def _bundled(pattern: str, environ: Mapping[str, str], run: Run) -> tuple[FoundT
     if pattern == "virtualenv":
         return FoundTool(name="virtualenv", version=importlib.metadata.version("virtualenv")), uv
     return (uv,)
+
+
+def _rattler() -> tuple[FoundTool, ...]:
+    """The extra ``conda``, as far as it is installed; the version of a package is read without importing it."""
+    import importlib.metadata
+
+    try:
+        return tuple(
+            FoundTool(name=name, version=importlib.metadata.version(name)) for name in ("py-rattler", "conda-lock")
+        )
+    except importlib.metadata.PackageNotFoundError:
+        return ()
 
 
 def _found(name: str, environ: Mapping[str, str], run: Run) -> FoundTool | None:

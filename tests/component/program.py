@@ -93,6 +93,7 @@ class Program:
     env: dict[str, str]
     words: tuple[str, ...] = ("--pattern=uv", f"--python={PYTHON}")
     files: Mapping[str, str] = field(default_factory=lambda: FRUIT)
+    leg: str = LEG
     #: What starts it: ``setpriv`` and its arguments, say.
     through: tuple[str, ...] = ()
     #: Every process that was started, for whoever tidies up after a test that has failed.
@@ -113,11 +114,11 @@ class Program:
 
     @property
     def prefix(self) -> Path:
-        return self.state / "envs" / LEG
+        return self.state / "envs" / self.leg
 
     @property
     def record_file(self) -> Path:
-        return self.state / "records" / f"{LEG}.json"
+        return self.state / "records" / f"{self.leg}.json"
 
     @property
     def record(self) -> RunRecord | None:

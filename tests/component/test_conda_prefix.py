@@ -188,7 +188,7 @@ def test_a_tools_own_activation_is_applied(installed: Path) -> None:
     assert outcome.stdout.splitlines()[0] == f"hello from {installed}"
     home, greeting, active = outcome.stdout.splitlines()[1].split("|")
     assert (home.startswith(str(installed)), bool(greeting), active) == (True, True, str(installed))
-    assert environment.notes == ()
+    assert environment.notes() == ()
 
 
 def test_scripts_run_in_the_order_of_their_names_in_one_environment(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_scripts_that_misbehave_are_told_of_and_do_no_harm(tmp_path: Path, monke
     environment = host(prefix, {"PATH": os.environ["PATH"]})
     environment.run(["true"], log=log)
 
-    told = {note.split(" ")[0].rpartition("/")[2]: note for note in environment.notes}
+    told = {note.split(" ")[0].rpartition("/")[2]: note for note in environment.notes()}
     assert set(told) == {"a.sh", "c.sh", "d.sh", "e.sh"}
     assert "exit code 7" in told["a.sh"]
     assert "2 seconds" in told["d.sh"]

@@ -150,8 +150,9 @@ def test_a_version_that_only_a_hidden_channel_has_is_not_taken(solves: Solves, s
     solves.channel("first", stub_package("lib", "9.0"))
     first, main = server.url("first"), server.url("main")
 
-    with pytest.raises(LockError, match=r"lib <2 \(environment\.yml:3\) is asked for"):
+    with pytest.raises(LockError, match=r"lib <2 \(environment\.yml:3\) is asked for") as caught:
         solves.solve(["lib <2"], first, main)
+    assert "channel-priority: flexible" in caught.value.hint
     with pytest.raises(LockError) as caught:
         solves.solve(["app 1.*"], first, main)
     assert "strict channel priority" in caught.value.message
@@ -380,7 +381,7 @@ def test_a_file_that_is_not_what_the_index_says_is_not_locked(solves: Solves, se
 
 
 def test_a_file_that_cannot_be_had_for_its_hash_is_told(solves: Solves, server: ChannelServer) -> None:
-    channel = solves.channel("small", stub_package("lib", "1.0"))
+    channel = solves.channel("small", stub_package("lib", "1.0"), *PYTHONS)
     broken.without_hashes(channel, "lib-1.0-0.conda", "md5")
     server.fail(Fault.status(503), path="*.conda")
 
@@ -461,9 +462,11 @@ def test_a_spec_that_is_none_is_told_with_its_line(solves: Solves, server: Chann
 
 def test_a_channel_that_is_not_there_is_named_with_the_nearest(solves: Solves, server: ChannelServer) -> None:
     solves.condarc(f"channel_alias: {server.root_url}\n")
+    solves.intent("name: conda-forg\nchannels:\n  - main\n  - conda-forg  # all the rest\n")
 
-    with pytest.raises(LockError, match="there is no channel conda-forg .*did you mean 'conda-forge'"):
+    with pytest.raises(LockError, match="there is no channel conda-forg .*did you mean 'conda-forge'") as caught:
         solves.solve(["lib"], "main", "conda-forg")
+    assert (caught.value.file, caught.value.line) == ("environment.yml", 4)
 
 
 @pytest.mark.parametrize(

@@ -11,26 +11,45 @@ import re
 import stat
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from rattler import Client
 from tests.support.channel_archive import PLACEHOLDER, Member, Package
 from tests.support.work import a_leg, a_work
 
+from ci_envs.conda.bytecode import prefix_records
 from ci_envs.conda.frontends import choose
-from ci_envs.conda.installing import install
+from ci_envs.conda.installing import install, package_cache, plain_download
+from ci_envs.conda.package_ledger import attest_records
 from ci_envs.model.conda import LockedPackage
 from ci_envs.model.config import CondaConfig, Config
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tests.support.channel import Channel
 
+    from ci_envs.conda.frontends import Frontend
+    from ci_envs.conda.package_cache import Download
+    from ci_envs.conda.package_ledger import Attestation
     from ci_envs.work import Work
 
-__all__ = ["Spec", "conda_work", "install_here", "locked", "noarch_package", "script_python", "start_apart", "tree_of"]
+__all__ = [
+    "Place",
+    "Spec",
+    "assert_whole",
+    "attested",
+    "conda_work",
+    "install_here",
+    "locked",
+    "noarch_package",
+    "script_python",
+    "start_apart",
+    "tree_of",
+]
 
 #: What front ends write of their own, each in its own words.
 _OWN = ("conda-meta", "CACHEDIR.TAG", "__clobbers__")
@@ -129,6 +148,85 @@ def start_apart(spec: Spec) -> subprocess.Popen[str]:
     return subprocess.Popen(
         words, cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
+
+
+@dataclass
+class Place:
+    """Where a test installs: prefixes of one cache, by one front end."""
+
+    folder: Path
+    cache: Path
+    frontend: str = "rattler"
+    #: PATH: where the front end is looked for.
+    path: str = os.defpath
+    home: str = ""
+
+    def work(self, name: str = "project", **config: Any) -> Work:
+        """The workbench of a project; ``config`` is conda's."""
+        variables = {"PATH": self.path, **({"HOME": self.home} if self.home else {})}
+        told = CondaConfig(**{"frontend": self.frontend, **config})
+        return conda_work(self.folder / name, self.cache, config=told, environ=variables)
+
+    def front(self, work: Work) -> Frontend:
+        """The front end that its configuration asks for."""
+        return choose(work.config.conda, "conda", work.environ)
+
+    def install(self, packages: Sequence[LockedPackage], name: str = "project", **config: Any) -> Work:
+        """Installs as the product does, but for retries, which would make a test of a fault slow."""
+        return self.install_in(self.work(name, **config), packages)
+
+    def install_in(self, work: Work, packages: Sequence[LockedPackage], address: Callable[[str], str] = str) -> Work:
+        """The same, with a workbench that the test has made; ``address`` is where a package is asked for."""
+        install(work, packages, frontend=_Quick(self.front(work), address))
+        return work
+
+    def leftovers(self) -> list[str]:
+        """What the cache should not hold once nobody works in it."""
+        return [str(path) for path in self.cache.rglob(".*") if path.suffix in (".part", ".gone")]
+
+
+class _Quick:
+    """A front end whose client repeats a request once."""
+
+    def __init__(self, front: Frontend, address: Callable[[str], str]) -> None:
+        self._front = front
+        self._address = address
+        self.name = front.name
+        self.runs_scripts = front.runs_scripts
+
+    def install(self, work: Work, packages: Sequence[LockedPackage], _download: Download) -> None:
+        quick = plain_download(work, client=lambda: Client.default_client(max_retries=1), address=self._address)
+        self._front.install(work, packages, quick)
+
+    def forget(self, work: Work, packages: Sequence[LockedPackage]) -> None:
+        self._front.forget(work, packages)
+
+
+def attested(work: Work, packages: Sequence[LockedPackage], *, trust_first: bool = False) -> Attestation:
+    """What the ledger says of an environment."""
+    files = (path for path in work.prefix.rglob("*") if path.is_file() and not path.is_symlink())
+    executable = {str(path.relative_to(work.prefix)) for path in files if path.stat().st_mode & 0o100}
+    return attest_records(
+        work.prefix,
+        packages,
+        prefix_records(work.prefix),
+        package_cache(work).ledger,
+        executable=executable,
+        trust_first=trust_first,
+    )
+
+
+def assert_whole(prefix: Path, packages: Sequence[LockedPackage]) -> None:
+    """Every file is what its package says, and all packages are there."""
+    records = prefix_records(prefix)
+    assert {record.name for record in records} == {one.name for one in packages}
+    for record in records:
+        for claim in record.claims:
+            path = prefix / claim.path
+            if claim.kind == "hardlink":
+                assert hashlib.sha256(path.read_bytes()).hexdigest() == (claim.installed or claim.sha256), path
+            elif claim.kind == "softlink":
+                assert path.is_symlink(), path
 
 
 def tree_of(prefix: Path) -> dict[str, tuple[str, str, bool]]:

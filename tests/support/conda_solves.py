@@ -13,6 +13,7 @@ from ci_envs.conda.solving import SolveRequest, solve
 from ci_envs.conda.virtual import VirtualPackage
 from ci_envs.model.conda import MatchLine
 from ci_envs.model.config import CondaConfig
+from ci_envs.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,16 +24,17 @@ if TYPE_CHECKING:
     from ci_envs.conda.channels import ChannelSettings
     from ci_envs.model.conda import LockedPackage
 
-__all__ = ["LINUX", "Findings", "Solves", "lines", "versions"]
+__all__ = ["LINUX", "Findings", "Solves", "dev", "lines", "versions"]
 
 #: The machine of these locks.
 LINUX = (VirtualPackage("__unix", "0"), VirtualPackage("__linux", "5.10"), VirtualPackage("__glibc", "2.28"))
 
 
 class Findings:
-    """What a solve has to say beside its packages: stands for a leg's work."""
+    """What a solve has to say beside its packages, and the project: stands for a leg's work."""
 
-    def __init__(self) -> None:
+    def __init__(self, project: Project) -> None:
+        self.project = project
         self.findings: list[Any] = []
 
     @property
@@ -52,7 +54,11 @@ class Solves:
     #: Fewer and shorter than a person would want them.
     retries: int = 0
     answer_seconds: int = 5
-    said: Findings = field(default_factory=Findings)
+    said: Findings = field(init=False)
+
+    def __post_init__(self) -> None:
+        (self.folder / "project").mkdir(exist_ok=True)
+        self.said = Findings(Project(self.folder / "project"))
 
     @property
     def home(self) -> Path:
@@ -66,6 +72,11 @@ class Solves:
         path = self.home / ".condarc"
         path.write_text(text)
         return path
+
+    def intent(self, text: str) -> None:
+        """Writes ``environment.yml``."""
+        (self.folder / "project" / "environment.yml").write_text(text)
+        self.said = Findings(Project(self.folder / "project"))
 
     def channel(self, name: str, *packages: Package, sharded: bool = False) -> Channel:
         """A channel of these packages."""
@@ -91,7 +102,7 @@ class Solves:
 
     def solve(self, specs: Iterable[str | MatchLine], *channels: str, **more: Any) -> tuple[LockedPackage, ...]:
         """The packages; findings are in :attr:`said`."""
-        self.said = Findings()
+        self.said = Findings(self.said.project)
         return solve(self.request(specs, *channels, **more), self.said)  # type: ignore[arg-type]  # all that it uses
 
 

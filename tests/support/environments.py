@@ -64,7 +64,7 @@ class FakeEnvironment:
 
     answer: Callable[[tuple[str, ...]], Outcome] = lambda _argv: said()
     python: Path = Path("bin/python")
-    notes: tuple[str, ...] = ()
+    not_activated: tuple[str, ...] = ()
     calls: list[Call] = field(default_factory=list)
 
     def __enter__(self) -> FakeEnvironment:
@@ -88,6 +88,9 @@ class FakeEnvironment:
         self.calls.append(Call(tuple(argv), cwd, dict(env or {}), timeout, log, stdin))
         told = self.answer(tuple(argv))
         return Outcome(tuple(argv), told.returncode, told.stdout, told.stderr, told.seconds, told.timed_out)
+
+    def notes(self, log: Path | None = None) -> tuple[str, ...]:
+        return self.not_activated
 
     def inventory(self) -> NoReturn:
         raise AssertionError("a check looks at the inventory of its context")

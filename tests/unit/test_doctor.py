@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import sys
@@ -158,5 +159,17 @@ def test_the_answer_as_json_has_the_promised_fields(machine: Machine) -> None:
 
 
 def test_every_pattern_of_the_registry_has_its_tool_or_brings_it() -> None:
-    assert {name for name in ALL_PATTERNS if name not in ("uv", "venv", "virtualenv")} == set(NEEDS)
+    assert {name for name in ALL_PATTERNS if name not in ("uv", "venv", "virtualenv", "conda")} == set(NEEDS)
     assert all("*" in need.get for need in NEEDS.values())
+
+
+def test_condas_tools_come_with_the_extra(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = diagnose(["conda"], built={"conda": True}, environ=machine.environ, run=machine.run).patterns[0]
+    assert (here.status, [tool.name for tool in here.tools]) == ("ready", ["py-rattler", "conda-lock"])
+
+    def absent(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    gone = diagnose(["conda"], built={"conda": True}, environ=machine.environ, run=machine.run).patterns[0]
+    assert (gone.status, gone.get) == ("missing", "python -m pip install 'repro-envs[conda]'")

@@ -193,8 +193,8 @@ def test_detection_and_matrix_agree_end_to_end(tmp_path: Path) -> None:
     write(tmp_path, "requirements.in", "numpy\n")
     write(tmp_path, "environment.yml", "dependencies: [numpy]\n")
     expansion = expand(load_matrix(Project(tmp_path)), os="linux", arch="x86_64")
-    assert [leg.pattern for leg in expansion.legs] == ["venv"]
-    assert any(row.id.startswith("conda-") for row in expansion.left_out)
+    assert [leg.pattern for leg in expansion.legs] == ["conda"]
+    assert any(row.id.startswith("venv-") for row in expansion.left_out)
 
 
 # --- locks and platforms

@@ -42,7 +42,7 @@ class ActivationIsWhole:
 
     def run(self, context: Context) -> Iterator[Finding]:
         """ENV133 (a warning) for each script that failed and for variables that cannot be read."""
-        for note in context.environment.notes:
+        for note in context.environment.notes(context.log):
             yield _finding(self, "warning", note)
 
 

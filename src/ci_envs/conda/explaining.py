@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ci_envs.conda.solving import Asked, Solve
     from ci_envs.errors import CiEnvsError
 
-__all__ = ["first_line", "tree", "unreachable", "unsolved"]
+__all__ = ["NoChannelError", "first_line", "tree", "unreachable", "unsolved"]
 
 #: Lines of rattler's tree that a message has, and characters of a line.
 _LINES, _WIDTH = 13, 160
@@ -36,6 +36,7 @@ _KNOWN_CHANNELS = ("conda-forge", "bioconda", "defaults", "pytorch", "nvidia", "
 _PREAMBLE = "Cannot solve the request because of: "
 _EMPTY = "The following packages are incompatible"
 _CONSTRAINT = re.compile(r"the constraint (?P<spec>.+) cannot be fulfilled")
+_UNSEEN = re.compile(r"(?P<name>[A-Za-z0-9_][\w.-]*) [^\n]*, for which no candidates were found")
 _TOP = re.compile(r"^(?:[└├]─ )?(?P<name>[A-Za-z0-9_][\w.-]*)(?= )")
 _MACHINE = re.compile(r"(?<![\w.-])(?P<name>__[a-z0-9_]+)")
 
@@ -47,13 +48,20 @@ _ADDRESS = re.compile(r"(?:https?|file|s3|oci)://[^\s)'\"]+")
 _CAUSED = re.compile(r"\n?Caused by: ")
 
 
+class NoChannelError(LockError):
+    """There is no such channel; ``channel`` is the word that asked for it."""
+
+    channel = ""
+
+
 async def unsolved(solve: Solve, said: str) -> LockError:
     """The error for specs that nothing meets: a name that is unknown, a version that is not there, or a conflict."""
     records = await solve.query([one.match for one in solve.asked])
     for one in solve.asked:
         if not any(one.match.matches(record) for record in records if record.name.normalized == one.name):
             return await _lacking(solve, one)
-    return _conflict(solve, await _fuller(solve) or said)
+    unseen = {found["name"] for found in _UNSEEN.finditer(said)} & {one.name for one in solve.asked}
+    return _conflict(solve, (await _fuller(solve) if unseen else "") or said)
 
 
 async def unreachable(solve: Solve, said: str) -> CiEnvsError:
@@ -106,7 +114,9 @@ def _no_channel(shown: str, channel: ChannelAddress | None, subdir: str) -> Lock
     hint = "a private channel may answer so to whoever has no credentials for it"
     if where.startswith((".", "file:")):
         hint = "index the folder: `python -m conda_index FOLDER`, or `rattler-index fs FOLDER`"
-    return LockError(f"there is no channel {what}: it has no {subdir}/repodata.json{near}", hint=hint)
+    error = NoChannelError(f"there is no channel {what}: it has no {subdir}/repodata.json{near}", hint=hint)
+    error.channel = shown
+    return error
 
 
 async def _lacking(solve: Solve, one: Asked) -> LockError:
@@ -154,7 +164,10 @@ def _versions(records: Iterable[RepoDataRecord]) -> str:
 
 
 async def _fuller(solve: Solve) -> str:
-    """rattler's sentence when it sees all records of the names: without, it says that there is no Python 3.12."""
+    """rattler's sentence when it sees all records of the names that are asked for.
+
+    Else it says that there is no Python 3.12 at all, where 3.11 was asked for and something needs 3.12.
+    """
     from rattler.exceptions import SolverError
 
     try:
@@ -177,7 +190,7 @@ def _conflict(solve: Solve, said: str) -> LockError:
 
 
 def _advice(solve: Solve, text: str) -> str:
-    if "strict channel priority" in text:
+    if solve.hidden or "strict channel priority" in text:
         return "name the channel in the spec (`channel::package`), or set `conda: {channel-priority: flexible}`"
     if "cutoff date" in text:
         return f"nothing is taken that was made after {solve.request.as_of}: take a later date"

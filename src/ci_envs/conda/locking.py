@@ -66,7 +66,7 @@ def lock_conda(leg: Leg, work: Work) -> Lock:
             lock = read(work, path)
             if stale := judge(asked, lock, platform):
                 raise stale_error(work, stale)
-    work.findings += findings_of(lock)
+    work.findings += [*asked.intent.findings, *findings_of(lock)]
     return Lock(
         path=path,
         format=lock.format,

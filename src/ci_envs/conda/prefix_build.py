@@ -13,6 +13,8 @@ from ci_envs.conda.installing import install
 from ci_envs.conda.lock_rules import is_from_index
 from ci_envs.conda.locking import installed_packages
 from ci_envs.conda.post_link import run_allowed
+from ci_envs.conda.virtual import machine_virtual_packages, unmet_here
+from ci_envs.errors import BuildError
 from ci_envs.layout import write_atomically
 from ci_envs.patterns.installing import environment, environment_python, fail_install, install_project, uv
 
@@ -34,12 +36,24 @@ def build_prefix(leg: Leg, lock: Lock, work: Work, *, pattern: str) -> Environme
     packages = installed_packages(leg, work, lock)
     conda = [package for package in packages if package.manager == "conda"]
     frontend = choose(work.config.conda, pattern, work.environ)
+    _refuse_other_machine(work, conda)
     install(work, conda, frontend=frontend, settings=asked.settings, lock=lock)
     run_allowed(work, conda, work.config.conda.post_link_scripts, already=frontend.runs_scripts)
     _write_variables(work)
     _install_pip(work, [package for package in packages if package.manager == "pip"], lock)
     install_project(work)
     return environment(work)
+
+
+def _refuse_other_machine(work: Work, packages: Sequence[LockedPackage]) -> None:
+    """:class:`BuildError` where packages need a system that this one is not. A GPU is not needed to build for one."""
+    for unmet in unmet_here(packages, machine_virtual_packages(work.environ)):
+        if unmet.is_fatal:
+            has = f"this machine has {unmet.here}" if unmet.here else "this machine has none"
+            raise BuildError(
+                f"{', '.join(unmet.packages[:3])} of the lock: {unmet.spec} is needed, and {has}",
+                hint=f"lock for an older system, with `conda: {{virtual-packages: {{{unmet.name}: ...}}}}`",
+            )
 
 
 def _write_variables(work: Work) -> None:

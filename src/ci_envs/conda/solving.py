@@ -101,7 +101,10 @@ def solve(request: SolveRequest, work: Work | None = None) -> tuple[LockedPackag
             hint="write `channels: [conda-forge]`",
         )
     usable_folder(request.settings.repodata)
-    done = complete(Solve(request).run())
+    try:
+        done = complete(Solve(request).run())
+    except explaining.NoChannelError as error:
+        raise _with_line(error, request, work) from error
     for finding in (*channel_findings(request.channels, request.settings), *done.findings):
         if work is not None and finding not in work.findings:
             work.findings.append(finding)
@@ -171,6 +174,8 @@ class Solve:
         self.tiers = _tiers(self.request.channels)
         #: rattler has a literal of every platform, and takes any text.
         self.subdirs: list[Any] = [request.platform, NOARCH]
+        #: Whether a channel that comes first hides what was found first.
+        self.hidden = False
         self._as_of = _instant(request.as_of)
 
     async def run(self) -> solved.Solved:
@@ -211,9 +216,8 @@ class Solve:
 
     async def _solved(self, kept: Sequence[RepoDataRecord]) -> list[RepoDataRecord]:
         records = await self._rattler([one.match for one in self.asked], [], kept)
-        if self.request.settings.priority == "strict" and await self._ignores_priority(records):
-            return await self.solve_by_constraints(kept)
-        return records
+        self.hidden = self.request.settings.priority == "strict" and await self._ignores_priority(records)
+        return await self.solve_by_constraints(kept) if self.hidden else records
 
     async def _ignores_priority(self, records: Sequence[RepoDataRecord]) -> bool:
         """Whether a channel that comes first has a name that was taken from a later one."""
@@ -266,6 +270,19 @@ class Solve:
 
         ours = [one for one in packages if any(rest(one.url, each.canonical) for each in self.request.channels)]
         return await self.query([MatchSpec(solved.exactly(one)) for one in ours]) if ours else []
+
+
+def _with_line(error: explaining.NoChannelError, request: SolveRequest, work: Work | None) -> LockError:
+    """Where the intent files name the channel: what was read of them keeps no lines of channels."""
+    for file in dict.fromkeys(line.file for line in request.specs if line.file) if work is not None else ():
+        text = work.project.text(file) or "" if work is not None else ""
+        for number, line in enumerate(text.splitlines(), 1):
+            plain = line.partition(" #")[0]
+            is_list = "channels" in plain or plain.lstrip().startswith("-")
+            if is_list and error.channel in re.split(r"[\s,'\"\[\]]+", plain):
+                error.file, error.line = file, number
+                return error
+    return error
 
 
 def _is_for(line: MatchLine, platform: str) -> bool:

@@ -33,9 +33,8 @@ class Environment(Protocol):
     def python(self) -> Path:
         """The interpreter inside, by its path inside."""
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What activating it could not do, each a sentence."""
+    def notes(self, log: Path | None = None) -> tuple[str, ...]:
+        """What activating it could not do, each a sentence; ``log`` takes what its scripts say."""
 
     def __enter__(self) -> Environment: ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +64,7 @@ class HostEnvironment:
         self.temp = temp
         self._hashes = hashes
         self._active: tuple[dict[str, str], tuple[str, ...]] | None = None
+        self._activating = threading.Lock()
 
     @cached_property
     def scheme(self) -> Scheme:
@@ -87,47 +89,52 @@ class HostEnvironment:
         """All variables that a command inside sees."""
         return self._activated(None)[0]
 
-    @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self, log: Path | None = None) -> tuple[str, ...]:
         """What activating it could not do, each a sentence."""
-        return self._activated(None)[1]
+        return self._activated(log)[1]
 
     def _activated(self, log: Path | None) -> tuple[dict[str, str], tuple[str, ...]]:
         """Variables and notes. Scripts of the environment run the first time that they are asked for."""
-        if self._active is None:
-            if self.temp is not None:
-                self.temp.mkdir(parents=True, exist_ok=True)
-            made, notes = self._in_conda(log) if self.scheme.kind == "conda" else (self._in_venv(), ())
-            if self.bytecode is not None:
-                made.pop("PYTHONDONTWRITEBYTECODE", None)
-            self._active = made | self._private, notes
-        return self._active
+        with self._activating:
+            if self._active is None:
+                made, notes = self._declared()
+                if self.scheme.kind == "conda":
+                    made, more = self._scripted(made, log)
+                    notes += more
+                self._active = made, notes
+            return self._active
+
+    def _declared(self) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Variables and notes before any script has run."""
+        active = {"VIRTUAL_ENV": str(self.prefix)}
+        notes: tuple[str, ...] = ()
+        if self.scheme.kind == "conda":
+            from ci_envs.conda.activation import activation_variables  # a virtual environment needs none of it
+
+            found = activation_variables(self.prefix, self.scheme.path)
+            active, notes = found.variables, found.problems
+        made = environ.project_environment(
+            self._caller, path=self.scheme.path, variables=active | self._variables, hide=(_OWN_PROGRAMS,)
+        )
+        if self.bytecode is not None:
+            made.pop("PYTHONDONTWRITEBYTECODE", None)
+        return made | self._private, notes
+
+    def _scripted(self, made: dict[str, str], log: Path | None) -> tuple[dict[str, str], tuple[str, ...]]:
+        """The same after the scripts of a conda environment; none of them moves what is private."""
+        from ci_envs.conda.activation import activate
+
+        if self.temp is not None:
+            self.temp.mkdir(parents=True, exist_ok=True)
+        memory = self.bytecode / _MEMORY if self.bytecode is not None else None
+        found = activate(self.prefix, made, memory=memory, log=log)
+        kept = {name: value for name, value in made.items() if name not in found.unset}
+        return kept | found.variables | self._private, found.problems
 
     @property
     def _private(self) -> dict[str, str]:
         private = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(self.temp)) if self.temp is not None else {}
         return private | ({"PYTHONPYCACHEPREFIX": str(self.bytecode)} if self.bytecode is not None else {})
-
-    def _in_venv(self) -> dict[str, str]:
-        active = {"VIRTUAL_ENV": str(self.prefix)}
-        return environ.project_environment(
-            self._caller, path=self.scheme.path, variables=active | self._variables, hide=(_OWN_PROGRAMS,)
-        )
-
-    def _in_conda(self, log: Path | None) -> tuple[dict[str, str], tuple[str, ...]]:
-        from ci_envs.conda.activation import activate, activation_variables  # a virtual environment needs none of it
-
-        set_by_files = activation_variables(self.prefix, self.scheme.path)
-        made = environ.project_environment(
-            self._caller,
-            path=self.scheme.path,
-            variables=set_by_files.variables | self._variables,
-            hide=(_OWN_PROGRAMS,),
-        )
-        memory = self.bytecode / _MEMORY if self.bytecode is not None else None
-        set_by_scripts = activate(self.prefix, made | self._private, memory=memory, log=log)
-        kept = {name: value for name, value in made.items() if name not in set_by_scripts.unset}
-        return kept | set_by_scripts.variables, set_by_files.problems + set_by_scripts.problems
 
     def run(
         self,
@@ -138,7 +145,6 @@ class HostEnvironment:
         timeout: float | None = None,
         log: Path | None = None,
         stdin: str = "",
-        raw: bool = False,
     ) -> Outcome:
         """Runs a command inside. A bare program name is looked up in the environment first, as activating does."""
         variables = {**self._activated(log)[0], **(env or {})}
@@ -152,7 +158,6 @@ class HostEnvironment:
                 timeout=timeout,
                 log=log,
                 stdin=stdin,
-                raw=raw,
             )
         )
 
@@ -198,12 +203,16 @@ class HostEnvironment:
             return None
 
     def _python_inventory(self) -> Inventory:
-        outcome = self.run(
-            [str(self.python), "-I", "-S", "-", "inventory"],
+        # An interpreter that only reads metadata needs nothing that scripts set.
+        request = command.Command(
+            argv=(str(self.python), "-I", "-S", "-", "inventory"),
+            cwd=self.prefix,
+            env=self._declared()[0],
             stdin=probe_text(),
             timeout=_PROBE_TIMEOUT_SECONDS,
             raw=True,
         )
+        outcome = command.run(request)
         if not outcome:
             raise BuildError(
                 "the interpreter of the environment does not run: "

@@ -195,7 +195,7 @@ def test_channels_that_do_not_fit_together_are_a_warning(tmp_path: Path, channel
 
 
 def test_what_activating_could_not_do_is_a_warning(tmp_path: Path) -> None:
-    environment = FakeEnvironment(notes=("activate.d/a.sh failed: x",))
+    environment = FakeEnvironment(not_activated=("activate.d/a.sh failed: x",))
     assert run(ActivationIsWhole(), tmp_path, environment=environment) == [
         ("ENV133", "warning", "activate.d/a.sh failed: x")
     ]

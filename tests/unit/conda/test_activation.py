@@ -211,7 +211,7 @@ def test_a_conda_environment_is_active_and_no_virtual_one(tree: CondaTree) -> No
         "CI_ENVS_LEG": "leg",
         **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), f"{tree.prefix}/t"),
     }
-    assert host.notes == ()
+    assert host.notes() == ()
 
 
 def test_a_virtual_environment_is_active_and_no_conda_one(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_a_virtual_environment_is_active_and_no_conda_one(tmp_path: Path) -> Non
         "VIRTUAL_ENV": str(tmp_path / "env"),
         "PYTHONPYCACHEPREFIX": str(tmp_path / "bytecode"),
     }
-    assert host.notes == ()
+    assert host.notes() == ()
 
 
 def test_scripts_run_once_for_any_number_of_commands(
