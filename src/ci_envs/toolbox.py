@@ -9,9 +9,10 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from ci_envs import cache
+from ci_envs.environments.scheme import Scheme
 from ci_envs.errors import BrokenError
 from ci_envs.layout import held, remove_tree, write_atomically
-from ci_envs.patterns.installing import environment_python, uv
+from ci_envs.patterns.installing import uv
 from ci_envs.resources import resource
 from ci_envs.trouble import reason
 
@@ -41,12 +42,12 @@ def pip_tools(work: Work) -> Path:
     with lock as descriptors, work.holding(descriptors):
         if not (prefix / _WHOLE).is_file():
             _make(work, prefix, lock_file)
-    return environment_python(prefix)
+    return Scheme.of(prefix).python
 
 
 def _make(work: Work, prefix: Path, lock_file: Path) -> None:
     remove_tree(prefix)
-    python = environment_python(prefix)
+    python = Scheme.of(prefix).python
     for words in (
         ("venv", "--no-project", "--python", work.interpreter.executable, prefix),
         ("pip", "sync", "--require-hashes", "--python", python, lock_file),

@@ -12,7 +12,8 @@ import shutil
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,8 +28,6 @@ from tests.support.conda_installs import (
     assert_whole,
     attested,
     locked,
-    noarch_package,
-    script_python,
     start_apart,
     tree_of,
 )
@@ -41,8 +40,9 @@ from ci_envs.errors import BrokenError, BuildError, ToolMissing
 from ci_envs.work import LockPolicy
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
+    from ci_envs.model.conda import LockedPackage
     from ci_envs.work import Work
 
 pytestmark = pytest.mark.component
@@ -57,12 +57,23 @@ KILLS = int(os.environ.get("CI_ENVS_TEST_KILLS", "2"))
 class Bench(Place):
     """A place whose front end may be a stand-in."""
 
-    bin: Any = None
+    bin: Path = field(default_factory=Path)
 
     def stand_in(self, **behaviour: Any) -> None:
         """Has the tool be like that; the embedded front end is as it is."""
         if self.frontend != "rattler":
             stand_in(self.bin, self.frontend, Behaviour(**behaviour))
+
+    def spec(self, name: str, packages: Sequence[LockedPackage]) -> Spec:
+        """The same install for a process of its own."""
+        return Spec(
+            folder=self.folder / name,
+            cache=self.cache,
+            packages=tuple(packages),
+            frontend=self.frontend,
+            path=self.path,
+            home=self.home,
+        )
 
     @property
     def calls(self) -> list[dict[str, Any]]:
@@ -243,10 +254,10 @@ def test_the_users_settings_and_home_are_left_alone(bench: Bench, channel: Chann
     """Their rc files would make the stand-ins fail; what they write they would write into the home."""
     home = bench.home
     for name in (".condarc", ".mambarc", ".config/conda/condarc", ".conda/environments.txt", ".netrc", ".bashrc"):
-        path = type(bench.bin)(home) / name
+        path = Path(home) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("channels: [evil]\n")
-    before = {path: path.read_bytes() for path in type(bench.bin)(home).rglob("*") if path.is_file()}
+    before = {path: path.read_bytes() for path in Path(home).rglob("*") if path.is_file()}
     work = bench.work()
     bent = {
         "CONDA_CHANNELS": "evil",
@@ -256,15 +267,14 @@ def test_the_users_settings_and_home_are_left_alone(bench: Bench, channel: Chann
     }
     work.environ = {**work.environ, **bent}
     bench.install_in(work, locked(channel))
-    assert {path: path.read_bytes() for path in type(bench.bin)(home).rglob("*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in Path(home).rglob("*") if path.is_file()} == before
 
 
 def test_an_install_that_was_killed_is_begun_anew(bench: Bench, channel: Channel) -> None:
     packages = locked(channel)
     chance = random.Random(os.environ.get("CI_ENVS_TEST_SEED", "5"))  # noqa: S311 - moments, no secret
     for number in range(KILLS):
-        told = {"frontend": bench.frontend, "path": bench.path, "home": bench.home, "cache": bench.cache}
-        process = start_apart(Spec(folder=bench.folder / str(number), packages=tuple(packages), **told))
+        process = start_apart(bench.spec(str(number), packages))
         time.sleep(chance.uniform(0.5, 2.0))
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
@@ -298,7 +308,7 @@ def test_a_tool_is_told_what_to_install_and_nothing_else(tool: Bench, channel: C
 
 
 def test_a_tool_finds_the_users_credentials_and_nothing_else_of_theirs(tool: Bench, channel: Channel) -> None:
-    home = type(tool.bin)(tool.home)
+    home = Path(tool.home)
     (home / ".netrc").write_text("machine channel.example login me password secret\n")
     (home / ".mamba/auth").mkdir(parents=True)
     (home / ".mamba/auth/authentication.json").write_text("{}")
@@ -367,13 +377,7 @@ def test_the_stand_in_knows_only_the_words_of_its_tool(tmp_path: Path) -> None:
     """A flag of another tool, or none of any, must not go through by kindness."""
     for name, wrong in (("conda", "--no-rc"), ("mamba", "--no-default-packages"), ("micromamba", "--copy-all")):
         program = stand_in(tmp_path, name)
-        words = [program, "create", "--prefix", "p", "--file", "f", wrong]
+        words = [str(program), "create", "--prefix", "p", "--file", "f", wrong]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert done.returncode == 2, done
         assert "unrecognized arguments" in done.stderr
-
-
-def test_small_packages_are_in_the_channel_for_a_reason() -> None:
-    """A noarch package with an entry point, and a Python for it, are what front ends differ over."""
-    assert noarch_package().entry_points
-    assert script_python().more

@@ -51,6 +51,9 @@ __all__ = [
     "tree_of",
 ]
 
+# How an interpreter with a long name, or with blanks in it, is named in a script.
+_LONG = re.compile(rb"""#!/bin/sh\n'''exec' "?([^"\n]*?)"? "\$0" "\$@" #'''\n""")
+
 #: What front ends write of their own, each in its own words.
 _OWN = ("conda-meta", "CACHEDIR.TAG", "__clobbers__")
 
@@ -232,7 +235,8 @@ def assert_whole(prefix: Path, packages: Sequence[LockedPackage]) -> None:
 def tree_of(prefix: Path) -> dict[str, tuple[str, str, bool]]:
     """Path -> kind, SHA-256 or target, executable; without what each front end writes in its own words.
 
-    The prefix's own name is taken out of contents, so that two prefixes can be held against each other.
+    The prefix's own name, and what its length changes, is taken out of contents, so that two prefixes can be held
+    against each other.
     """
     found: dict[str, tuple[str, str, bool]] = {}
     for path in sorted(prefix.rglob("*")):
@@ -245,6 +249,7 @@ def tree_of(prefix: Path) -> dict[str, tuple[str, str, bool]]:
         else:
             data = path.read_bytes().replace(os.fsencode(prefix), b"<prefix>").replace(b"\t", b"    ").rstrip(b"\n")
             data = re.sub(b"\0+", b"\0", data)  # a shorter name leaves more room
+            data = _LONG.sub(rb"#!\1\n", data)
             found[name] = ("file", hashlib.sha256(data).hexdigest(), bool(mode & 0o100))
     return found
 

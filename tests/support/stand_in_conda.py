@@ -41,6 +41,9 @@ _LINE = re.compile(
 _BENDING = ("CONDA_CHANNELS", "CONDA_DEFAULT_ENV", "CONDA_PREFIX", "CONDA_CREATE_DEFAULT_PACKAGES", "MAMBA_PLATFORM")
 
 
+_NO_SCRIPTS = "--skip-run-link-scripts"
+
+
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     """What one stand-in is like."""
 
@@ -49,19 +52,24 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     skips_scripts: bool = True
     #: It is ended by a signal once half of the packages are linked.
     dies: bool = False
-    #: It leaves placeholders that are too short as they are, as libmamba does in its own way.
-    fails_with: str = ""
 
 
 def stand_in(folder: Path, name: str, behaviour: Behaviour | None = None) -> Path:
     """Writes the program ``name`` into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_bytes(msgspec.json.encode(behaviour or Behaviour()))
+    told = behaviour or Behaviour()
+    version = told.version or ("26.7.0" if name == "conda" else "2.8.2")
     root = Path(__file__).parents[2]
     program = folder / name
     program.write_text(
         "#!/bin/sh\n"
-        f"PYTHONPATH='{root}:{root}/src' exec '{sys.executable}' -m tests.support.stand_in_conda '{folder}' {name} \"$@\"\n",
+        'case "$*" in\n'  # the questions that are asked most, without an interpreter
+        f"--version) echo '{'conda ' if name == 'conda' else ''}{version}'; exit;;\n"
+        f"'create --help') echo 'Options: --no-pyc {_NO_SCRIPTS if told.skips_scripts else ''}'; exit;;\n"
+        "esac\n"
+        f"export PYTHONPATH='{root}:{root}/src'\n"
+        f"exec '{sys.executable}' -m tests.support.stand_in_conda '{folder}' {name} \"$@\"\n",
         encoding="utf-8",
     )
     program.chmod(0o755)
@@ -74,7 +82,7 @@ def calls(folder: Path, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
 
-class Failed(Exception):
+class FailedError(Exception):
     """Ends the tool as it would end itself."""
 
     def __init__(self, conda: dict[str, Any], mamba: str) -> None:
@@ -112,7 +120,7 @@ def _parser(name: str, behaviour: Behaviour) -> argparse.ArgumentParser:
         parser.add_argument(flag, action="store_true")
     parser.add_argument("--safety-checks", choices=["enabled", "warn", "disabled"])
     if behaviour.skips_scripts:
-        parser.add_argument("--skip-run-link-scripts", action="store_true")
+        parser.add_argument(_NO_SCRIPTS, action="store_true")
     return parser
 
 
@@ -183,7 +191,7 @@ class Tool:
         told |= {"url": one.url, "channel": one.url.rpartition("/")[0].rpartition("/")[0], "fn": one.file}
         told |= {
             "sha256": hashlib.sha256(data).hexdigest(),
-            "md5": hashlib.new("md5", data).hexdigest(),
+            "md5": hashlib.new("md5", data, usedforsecurity=False).hexdigest(),
             "size": len(data),
         }
         record.write_text(json.dumps(told))
@@ -216,7 +224,9 @@ class Tool:
             extract(archive, part)
         except Exception as error:
             said = f"Error when extracting package: {error}"
-            raise Failed({"exception_name": "InvalidArchiveError", "message": f"{archive}: {error}"}, said) from error
+            raise FailedError(
+                {"exception_name": "InvalidArchiveError", "message": f"{archive}: {error}"}, said
+            ) from error
         shutil.rmtree(entry, ignore_errors=True)
         part.rename(entry)
 
@@ -242,7 +252,7 @@ class Tool:
             try:
                 asyncio.run(install(records, self.options.prefix, cache_dir=cache, show_progress=False))
             except Exception as error:
-                raise Failed(
+                raise FailedError(
                     {"exception_name": "LinkError", "message": str(error)}, f"critical libmamba {error}"
                 ) from error
         (self.options.prefix / "CACHEDIR.TAG").unlink()
@@ -321,11 +331,11 @@ class Tool:
                 file.write(f"{self.options.prefix}\n")
 
 
-def _conda_failure(name: str, message: str, **more: Any) -> Failed:
-    return Failed({"exception_name": name, "message": message, "error": f"{name}: {message}", **more}, message)
+def _conda_failure(name: str, message: str, **more: Any) -> FailedError:
+    return FailedError({"exception_name": name, "message": message, "error": f"{name}: {message}", **more}, message)
 
 
-def _wrong_hash(one: Wanted, archive: Path, kind: str, actual: str) -> Failed:
+def _wrong_hash(one: Wanted, archive: Path, kind: str, actual: str) -> FailedError:
     told = {"url": one.url, "checksum_type": kind, "expected_checksum": one.hash, "actual_checksum": actual}
     failed = _conda_failure("ChecksumMismatchError", "Conda detected a mismatch between the expected content", **told)
     failed.conda = {"exception_name": "CondaMultiError", "errors": [failed.conda]}
@@ -336,7 +346,7 @@ def _wrong_hash(one: Wanted, archive: Path, kind: str, actual: str) -> Failed:
     return failed
 
 
-def _no_answer(one: Wanted, status: int, reason: str) -> Failed:
+def _no_answer(one: Wanted, status: int, reason: str) -> FailedError:
     failed = _conda_failure("CondaHTTPError", f"HTTP {status:03} {reason.upper()} for url <{one.url}>", url=one.url)
     failed.mamba = (
         f"error    libmamba Failed to download package from {one.url} (status {status})\n"
@@ -348,18 +358,10 @@ def _no_answer(one: Wanted, status: int, reason: str) -> Failed:
 
 def main(argv: list[str]) -> int:
     folder, name, words = Path(argv[0]), argv[1], argv[2:]
-    behaviour = msgspec.json.decode((folder / f"{name}.json").read_bytes(), type=Behaviour)
-    version = behaviour.version or ("26.7.0" if name == "conda" else "2.8.2")
-    if words == ["--version"]:
-        sys.stdout.write(f"conda {version}\n" if name == "conda" else f"{version}\n")
-        return 0
-    if words == ["create", "--help"]:
-        sys.stdout.write(f"Options:{' --skip-run-link-scripts' if behaviour.skips_scripts else ''} --no-pyc\n")
-        return 0
     tool = Tool(folder, name, words)
     try:
         tool.run()
-    except Failed as failed:
+    except FailedError as failed:
         if name == "conda":
             sys.stdout.write(json.dumps(failed.conda, indent=2) + "\n")
         else:

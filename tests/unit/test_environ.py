@@ -182,7 +182,7 @@ def test_what_the_callers_conda_environment_has_set_is_taken_back() -> None:
         {
             "CONDA_PREFIX": "/home/me/envs/other",
             "GDAL_DATA": "/home/me/envs/other/share/gdal",
-            "PKG_CONFIG_PATH": "/home/me/envs/other/lib/pkgconfig:/opt/x/lib/pkgconfig",
+            "PKG_CONFIG_PATH": "/home/me/envs/other/lib/pkgconfig:/srv/x/lib/pkgconfig",
             "JAVA_HOME": "/home/me/envs/other",
             "MINE": "/home/me/envs/other-too/share",
             "EMPTY": "",
@@ -190,7 +190,7 @@ def test_what_the_callers_conda_environment_has_set_is_taken_back() -> None:
     )
 
     assert made.keys() == {"PATH", "PKG_CONFIG_PATH", "MINE", "EMPTY"}
-    assert made["PKG_CONFIG_PATH"] == "/opt/x/lib/pkgconfig"
+    assert made["PKG_CONFIG_PATH"] == "/srv/x/lib/pkgconfig"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="paths of POSIX")

@@ -14,9 +14,10 @@ from ci_envs.conda.lock_rules import is_from_index
 from ci_envs.conda.locking import installed_packages
 from ci_envs.conda.post_link import run_allowed
 from ci_envs.conda.virtual import machine_virtual_packages, unmet_here
+from ci_envs.environments.scheme import Scheme
 from ci_envs.errors import BuildError
 from ci_envs.layout import write_atomically
-from ci_envs.patterns.installing import environment, environment_python, fail_install, install_project, uv
+from ci_envs.patterns.installing import environment, fail_install, install_project, uv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +75,7 @@ def _install_pip(work: Work, packages: Sequence[LockedPackage], lock: Lock) -> N
     with tempfile.TemporaryDirectory(dir=work.temp) as name:
         listed = Path(name) / "pip.txt"
         listed.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        words = ("pip", "install", "--python", environment_python(work.prefix), "--no-deps", "--require-hashes")
+        words = ("pip", "install", "--python", Scheme.of(work.prefix).python, "--no-deps", "--require-hashes")
         outcome = uv(work, *words, "--requirement", listed, env=work.pip_indexes)
         fail_install(work, outcome, lock)
 

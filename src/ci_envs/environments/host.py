@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ci_envs.content import Content, HashCache
     from ci_envs.environments import Artifact
 
-__all__ = ["HostEnvironment", "scripts_folder"]
+__all__ = ["HostEnvironment"]
 
 #: What activating did, beside the bytecode of the same content.
 _MEMORY = "activation.json"
@@ -36,11 +36,6 @@ _PROBE_TIMEOUT_SECONDS = 120.0
 
 #: Where this program's own tools lie: nox puts the folder on PATH, and a leg must not find its pytest there.
 _OWN_PROGRAMS = Path(sys.executable).parent
-
-
-def scripts_folder(prefix: Path) -> Path:
-    """Where an environment keeps its programs."""
-    return Scheme.of(prefix).scripts
 
 
 class HostEnvironment:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_envs import cache, environ, trouble
-from ci_envs.environments.host import HostEnvironment, scripts_folder
+from ci_envs.environments.host import HostEnvironment
+from ci_envs.environments.scheme import Scheme
 from ci_envs.errors import BuildError
 from ci_envs.layout import remove_tree
 from ci_envs.tools import tool_version, uv_program
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = [
     "clean_cache",
     "environment",
-    "environment_python",
     "fail_build",
     "fail_install",
     "install_project",
@@ -73,11 +72,6 @@ def uv(work: Work, *words: str | Path, env: dict[str, str] | None = None, networ
     if work.no_index and words[0] in _ASK_AN_INDEX and "--no-index" not in words:
         words = (*words, "--no-index")  # there is no variable for it
     return work.run([program, *words], env={**uv_variables(work), **(env or {})}, network=network)
-
-
-def environment_python(prefix: Path) -> Path:
-    """The interpreter of a virtual environment."""
-    return scripts_folder(prefix) / ("python.exe" if sys.platform == "win32" else "python")
 
 
 def environment(work: Work) -> HostEnvironment:
@@ -155,7 +149,7 @@ def seed(work: Work, lock: Lock) -> frozenset[str]:
     named = {Path(wheel).name.partition("-")[0].lower(): wheel for wheel in wheels}
     wanted = {name: wheel for name, wheel in named.items() if lock.pin(name) is None}
     if wanted:
-        words = ("pip", "install", "--python", environment_python(work.prefix), "--no-index", "--no-deps")
+        words = ("pip", "install", "--python", Scheme.of(work.prefix).python, "--no-index", "--no-deps")
         fail_build(work, uv(work, *words, *wanted.values(), network=False), "seeding pip")
     return frozenset(wanted)
 
@@ -169,7 +163,7 @@ def install_project(work: Work) -> None:
     """
     if not work.installs_project:
         return
-    python = environment_python(work.prefix)
+    python = Scheme.of(work.prefix).python
     if work.config.install_project == "editable":
         outcome = uv(work, "pip", "install", "--python", python, "--no-deps", "--editable", ".")
         fail_build(work, outcome, "installing the project in place")

@@ -6,10 +6,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from ci_envs import detect, toolbox
+from ci_envs.environments.scheme import Scheme
 from ci_envs.patterns import Tool
 from ci_envs.patterns.installing import (
     environment,
-    environment_python,
     fail_build,
     fail_install,
     install_project,
@@ -110,7 +110,7 @@ def _pip_compile(work: Work, inputs: tuple[Path, ...], output: Path, *, upgrade:
 
 def _uv_sync(work: Work, lock: Lock) -> None:
     """What pip-sync does, by uv: a component test holds the two results against each other, byte by byte."""
-    python = environment_python(work.prefix)
+    python = Scheme.of(work.prefix).python
     outcome = uv(work, "pip", "sync", "--python", python, "--require-hashes", *lock.files, env=work.pip_indexes)
     fail_install(work, outcome, lock)
 
@@ -121,7 +121,7 @@ def _pip_sync(work: Work, lock: Lock) -> None:
     outcome = work.run(
         [
             toolbox.pip_tools(work),
-            *("-I", "-m", "piptools", "sync", "--quiet", "--python-executable", environment_python(work.prefix)),
+            *("-I", "-m", "piptools", "sync", "--quiet", "--python-executable", Scheme.of(work.prefix).python),
             *("--pip-args", f"{demand}--no-deps --no-compile --no-input"),
             *lock.files,
         ],
