@@ -1,7 +1,7 @@
 """One thing timed inside a process of its own, as rattler's users write it, or as we do it.
 
 ``conda_process.py install LOCK PREFIX CACHE OUTPUT`` and ``conda_process.py solve HOW REQUEST OUTPUT``. What is
-written is the seconds; imports, and reading the lock or the request, are not among them.
+written is the seconds, without imports and without reading the lock or the request, and the peak memory in MiB.
 """
 
 from __future__ import annotations
@@ -99,7 +99,13 @@ def main() -> None:
     taken = time.perf_counter() - began
     if verb == "solve" and not found:
         raise SystemExit("nothing was solved")
-    Path(output).write_text(str(taken), "utf-8")
+    Path(output).write_text(f"{taken} {_peak()}", "utf-8")
+
+
+def _peak() -> float:
+    """Of this program alone: what wait4(2) answers with counts the process that it was forked from."""
+    status = Path("/proc/self/status").read_text("utf-8")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1024
 
 
 if __name__ == "__main__":

@@ -55,6 +55,8 @@ class Asked:
     mode: LockMode | None = None
     as_of: str = ""
     offline: bool = False
+    #: Locks are held against a new resolution.
+    solve: bool = False
     stages: frozenset[StageName] = frozenset(STAGES)
     jobs: int = 1
     fresh: bool = False
@@ -205,7 +207,8 @@ def _config(root: Project, matrix: Matrix, cell: Cell, flags: Mapping[str, Any])
 def _policy(asked: Asked, config: Config) -> LockPolicy:
     default: LockMode = "locked" if asked.environ.get("CI", "").lower() in ("true", "1") else "auto"
     mode = asked.mode or config.lock.mode or default
-    return LockPolicy(mode=mode, as_of=instant(asked.as_of or config.lock.as_of), offline=asked.offline)
+    as_of = instant(asked.as_of or config.lock.as_of)
+    return LockPolicy(mode=mode, as_of=as_of, offline=asked.offline, solve=asked.solve)
 
 
 def instant(text: str, now: datetime | None = None) -> str:

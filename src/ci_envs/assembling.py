@@ -43,6 +43,8 @@ def assemble(pattern: Pattern, order: Order, lock: Lock, work: Work, inputs: dic
         work.findings[before:] = [_altered_cache(names)]
         _forget(found, lock, work)
         remove_tree(work.prefix)
+        # Numbers of files that are gone are given out again, and unpacked files have the times of their archive.
+        order.hashes.clear()
         found = _build_once(pattern, order, lock, work)
     if found.wrong:
         raise BuildError("; ".join(f"{finding.code} {finding.message}" for finding in found.wrong[:3]))
@@ -79,7 +81,18 @@ class _Found:
 
 
 def _build_once(pattern: Pattern, order: Order, lock: Lock, work: Work) -> _Found:
-    pattern.build(order.leg, lock, work)
+    try:
+        pattern.build(order.leg, lock, work)
+    except BuildError:
+        # What comes after the packages is done by their own interpreter: one that was altered ends it.
+        found = _read(order, lock, work) if lock.of("conda") and work.prefix.is_dir() else None
+        if found is None or not found.of_conda():
+            raise
+        return found
+    return _read(order, lock, work)
+
+
+def _read(order: Order, lock: Lock, work: Work) -> _Found:
     content = read_content(work.prefix, cache=order.hashes)
     wheels, packages = _attested(content, lock, work), _attested_packages(content, lock, work)
     ledgers = (*wheels.findings, *(packages.findings if packages else ()))

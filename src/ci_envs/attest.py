@@ -204,8 +204,9 @@ class _Request:
     def fetch(self, pins: Sequence[Pin], ledger: Ledger, name: str) -> bool:
         prefix, requirements = self.folder / f"reference-{name}", self.folder / f"reference-{name}.txt"
         requirements.write_text("".join(map(_requirement, pins)), encoding="utf-8")
+        # Each line has its hashes; --require-hashes would ask for some of constraints in folders above as well.
         command = (
-            *(self.uv, "pip", "install", "--no-cache", "--no-deps", "--require-hashes", "--only-binary", ":all:"),
+            *(self.uv, "pip", "install", "--no-cache", "--no-deps", "--verify-hashes", "--only-binary", ":all:"),
             *("--python", str(self.python), "--prefix", str(prefix), *self.options, "-r", str(requirements)),
         )
         if not self.run(command):

@@ -50,6 +50,7 @@ CODES: dict[str, str] = {
     "LOCK004": "A requirements.txt pins versions but not all that they need: it is an intent, and not a lock.",
     "LOCK005": "What a leg asks for stands in a file that its kind of lock cannot hold.",
     "LOCK006": "tox's configuration asks for something in words that only tox can read; it is not installed.",
+    "LOCK007": "A lock could not be held against a new resolution (`lock --check --solve`); it was judged by itself.",
     "LOCK010": "An environment.yml says where the environment is to lie (`prefix`); that is ignored.",
     "LOCK011": "A conda intent file has a key that means nothing there, and is ignored.",
     "LOCK012": "A conda intent file names a platform that no lock is made for, or a selector that selects nothing.",
@@ -63,4 +64,5 @@ CODES: dict[str, str] = {
     "LOCK033": "A conda channel tells no hashes of its packages; they were downloaded to be locked.",
     "LOCK034": "A conda package that is locked was uploaded again with other bytes.",
     "LOCK035": "A conda package that was locked has left its channel.",
+    "LOCK036": "A lock is in sync, and a new resolution that keeps what it can still changes it.",
 }

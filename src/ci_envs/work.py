@@ -61,6 +61,8 @@ class LockPolicy:
     #: An ISO 8601 instant: nothing that was uploaded later is taken. Empty: now.
     as_of: str = ""
     offline: bool = False
+    #: A lock that is in sync as far as that can be judged is held against a new resolution too, which asks the world.
+    solve: bool = False
 
 
 @dataclass

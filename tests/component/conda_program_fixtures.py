@@ -1,4 +1,4 @@
-"""Fixtures of tests that run ci-envs over conda projects: a small channel of real packages, an index for ``pip:`` parts.
+"""Fixtures of tests that run ci-envs over conda projects: a small channel of real packages, an index for ``pip:``.
 
 ``pytest_plugins = ("tests.component.conda_program_fixtures",)`` brings them.
 """
@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 
     from tests.support.index import Index
 
-__all__ = ["MakeConda", "lean", "lean_server", "make_conda", "own_lean", "session_lean_server", "warm_cache"]
+__all__ = [
+    "MakeConda",
+    "MakeCopy",
+    "lean",
+    "lean_server",
+    "make_conda",
+    "make_copy",
+    "own_lean",
+    "session_lean_server",
+    "stood",
+]
 
 
 class MakeConda(Protocol):
@@ -36,6 +46,18 @@ class MakeConda(Protocol):
     ) -> Program:
         """Writes a project."""
         ...
+
+
+class MakeCopy(Protocol):
+    """What :func:`make_copy` answers with."""
+
+    def __call__(self, name: str, cache: Path | None = ...) -> Program:
+        """Copies a project and a cache."""
+        ...
+
+
+#: What every run of these programs is told.
+WORDS = ("--pattern=conda", f"--python={PYTHON}")
 
 
 @pytest.fixture(scope="session")
@@ -75,8 +97,7 @@ def make_conda(lean_server: ChannelServer, fruit_index: Index, tmp_path: Path) -
 
     def made(name: str, files: Mapping[str, str] = SMALL, *, channel: str = "", cache: Path | None = None) -> Program:
         env = private_environment(fruit_index.url, tmp_path / "home", cache or tmp_path / f"cache of {name}")
-        words = ("--pattern=conda", f"--python={PYTHON}")
-        program = Program(tmp_path / name, env, words=words, files=files, leg=CONDA_LEG, started=started)
+        program = Program(tmp_path / name, env, words=WORDS, files=files, leg=CONDA_LEG, started=started)
         use_channel(program, channel or lean_server.url())
         return program
 
@@ -84,7 +105,30 @@ def make_conda(lean_server: ChannelServer, fruit_index: Index, tmp_path: Path) -
     tidy(started)
 
 
+@pytest.fixture(scope="session")
+def stood(session_lean_server: ChannelServer, fruit_index: Index, tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """:data:`SMALL` with its lock, its cache and its environment. Not to be changed; :func:`make_copy` has copies."""
+    folder = tmp_path_factory.mktemp("stood")
+    env = private_environment(fruit_index.url, folder / "home", folder / "cache")
+    program = Program(folder / "project", env, words=WORDS, files=SMALL, leg=CONDA_LEG)
+    use_channel(program, session_lean_server.url())
+    done = program.run()
+    assert done.code == 0, done.said
+    return program
+
+
 @pytest.fixture
-def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for the session, which no test may tamper with."""
-    return tmp_path_factory.getbasetemp() / "conda-cache"
+def make_copy(stood: Program, lean_server: ChannelServer, tmp_path: Path) -> Iterator[MakeCopy]:
+    """Copies :func:`stood` without its environment: the project with its lock, and the cache, or one that is given."""
+    started: list[Popen[str]] = []
+
+    def copied(name: str, cache: Path | None = None) -> Program:
+        assert lean_server.url()
+        root = Path(shutil.copytree(stood.root, tmp_path / name, ignore=shutil.ignore_patterns(".ci-envs")))
+        if cache is None:
+            cache = Path(shutil.copytree(stood.cache, tmp_path / f"cache of {name}", symlinks=True))
+        env = {**stood.env, "CI_ENVS_CACHE_DIR": str(cache), "HOME": str(tmp_path / "home")}
+        return Program(root, env, words=WORDS, files=SMALL, leg=CONDA_LEG, started=started)
+
+    yield copied
+    tidy(started)

@@ -1,4 +1,7 @@
-"""ci-envs over conda projects: what they are made of, and what their records say. The fixtures are conda_program_fixtures.py's."""
+"""ci-envs over conda projects: what they are made of, and what their records say.
+
+The fixtures are in ``conda_program_fixtures.py``.
+"""
 
 from __future__ import annotations
 

@@ -32,8 +32,14 @@ pytestmark = pytest.mark.component
 
 #: Nothing answers there: what is locked from it came from elsewhere.
 OFFICIAL = "https://conda.invalid/official"
-SECRET = "geheim-4711"  # noqa: S105 - of a server on loopback
+SECRET = "geheim-4711"
 BASIC = f"me:{SECRET}"
+
+
+@pytest.fixture(autouse=True)
+def no_system_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this machine has in /etc/conda says nothing here."""
+    monkeypatch.setattr("ci_envs.conda.condarc.SYSTEM", (tmp_path / "etc", tmp_path / "var"))
 
 
 @pytest.fixture
@@ -258,7 +264,7 @@ def test_no_error_tells_a_credential(solves: Solves, tokens: ChannelServer, faul
     tokens.fail(fault, path="/official/*")
     solves.variables = {"MY_TOKEN": SECRET}
 
-    with pytest.raises(Exception, match="official") as caught:  # noqa: PT011 - which one, others test
+    with pytest.raises(Exception, match="official") as caught:
         solves.solve(["app"], f"{tokens.root_url}t/$MY_TOKEN/official")
 
     error = caught.value

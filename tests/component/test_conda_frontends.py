@@ -35,8 +35,11 @@ from tests.support.faults import Fault
 from tests.support.stand_in_conda import Behaviour, calls, stand_in
 
 from ci_envs.conda.bytecode import prefix_records
+from ci_envs.conda.channels import channel_settings
+from ci_envs.conda.installing import install
 from ci_envs.conda.post_link import run_allowed
 from ci_envs.errors import BrokenError, BuildError, ToolMissing
+from ci_envs.model.config import CondaConfig
 from ci_envs.work import LockPolicy
 
 if TYPE_CHECKING:
@@ -283,6 +286,31 @@ def test_an_install_that_was_killed_is_begun_anew(bench: Bench, channel: Channel
         assert attested(work, packages, trust_first=True).altered == ()
 
 
+def test_mirrors_and_logins_of_the_settings_are_used_and_written_nowhere(
+    bench: Bench, channel: Channel, tmp_path: Path
+) -> None:
+    own, password = "https://channel.example/conda-forge", "pw-0123456789"
+    packages = locked(channel, own)
+    with ChannelServer(channel.folder.parent, user="me", password=password) as server:
+        config = CondaConfig(mirrors={own: (server.url(credentials=f"me:{password}"),)})
+        work = bench.work()
+        settings = channel_settings(work.environ, config, home=Path(bench.home))
+        install(work, packages, frontend=bench.front(work), settings=settings)
+        assert sorted(server.downloads) == sorted(one.url.rpartition("/")[2] for one in packages)
+    assert {record.url for record in prefix_records(work.prefix)} == {one.url for one in packages}
+    held = [path for path in tmp_path.rglob("*") if path.is_file() and password.encode() in path.read_bytes()]
+    assert held in ([], [bench.bin / f"{bench.frontend}.calls"]), "the stand-in alone keeps what it was told"
+
+
+def test_a_channel_inside_the_project_is_named_relative_to_it(bench: Bench, channel: Channel) -> None:
+    work = bench.work()
+    inside = Channel(Path(shutil.copytree(channel.folder, work.project.root / "channel")))
+    packages = locked(inside, "./channel")
+    settings = channel_settings(work.environ, CondaConfig(), home=Path(bench.home), root=work.project.root)
+    install(offline(work), packages, frontend=bench.front(work), settings=settings)
+    assert {record.channel for record in prefix_records(work.prefix)} == {inside.url}
+
+
 # What only tools do.
 
 
@@ -330,8 +358,8 @@ def test_a_token_reaches_the_tool_and_no_log(tool: Bench, channel: Channel) -> N
             tool.install_in(tool.work("second"), packages, lambda url: url.replace(own, mirror))
     assert secret in tool.calls[0]["explicit"]
     assert secret not in str(caught.value)
-    held = [path for path in tool.folder.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
-    assert held == []
+    files = (path for folder in (tool.folder, tool.cache) for path in folder.rglob("*") if path.is_file())
+    assert [path for path in files if secret.encode() in path.read_bytes()] == []
 
 
 @pytest.mark.parametrize(("name", "old"), [("conda", "24.7.1"), ("mamba", "1.5.8"), ("micromamba", "2.0.5")])

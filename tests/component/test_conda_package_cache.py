@@ -115,6 +115,9 @@ def test_a_cache_that_lost_files_is_filled_again(place: Place, channel: Channel,
         work = place.install(packages, str(number))
         assert attested(work, packages).altered == ()
         assert "the package cache was damaged (1 of its packages): once more" in work.log.read_text()
+    (_entry(place, tool) / "info/paths.json").write_text("{")
+    assert attested(place.install(packages, "garbage"), packages).altered == ()
+    assert not [path for path in place.cache.glob("conda/views/*/*-*-*") if path.is_dir() and not path.is_symlink()]
     (_entry(place, tool) / "info/paths.json").unlink()  # rattler then makes do with what older packages have
     assert attested(place.install(packages, "last"), packages).altered == ("hello-native",)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from tests.support.channel_server import ChannelServer
 from tests.support.conda_solves import LINUX, Solves, dev, versions
 from tests.support.faults import Fault
 
+from ci_envs.command import Command, run
 from ci_envs.conda.solving import known_to_channels
 from ci_envs.conda.virtual import VirtualPackage
 from ci_envs.errors import BrokenError, LockError, UsageError
@@ -36,6 +38,12 @@ APP = (
     stub_package("app", "2.0", depends=("python >=3.12", "lib >=2")),
 )
 TOOL = stub_package("tool", "1.0", depends=("lib",))
+
+
+@pytest.fixture(autouse=True)
+def no_system_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this machine has in /etc/conda says nothing here."""
+    monkeypatch.setattr("ci_envs.conda.condarc.SYSTEM", (tmp_path / "etc", tmp_path / "var"))
 
 
 @pytest.fixture
@@ -464,7 +472,7 @@ def test_a_channel_that_is_not_there_is_named_with_the_nearest(solves: Solves, s
     solves.condarc(f"channel_alias: {server.root_url}\n")
     solves.intent("name: conda-forg\nchannels:\n  - main\n  - conda-forg  # all the rest\n")
 
-    with pytest.raises(LockError, match="there is no channel conda-forg .*did you mean 'conda-forge'") as caught:
+    with pytest.raises(LockError, match=r"there is no channel conda-forg .*did you mean 'conda-forge'") as caught:
         solves.solve(["lib"], "main", "conda-forg")
     assert (caught.value.file, caught.value.line) == ("environment.yml", 4)
 
@@ -520,9 +528,11 @@ def test_repodata_that_is_none_is_broken_and_the_channel_is_named(
 
 
 def test_a_refusal_says_how_credentials_are_given(solves: Solves) -> None:
-    with ChannelServer(solves.folder / "channels", user="me", password="geheim") as server:
-        with pytest.raises(BrokenError, match=r"the channel \S+ refused us: .*401 Unauthorized") as caught:
-            solves.solve(["lib"], server.url("main"))
+    with (
+        ChannelServer(solves.folder / "channels", user="me", password="geheim") as server,
+        pytest.raises(BrokenError, match=r"the channel \S+ refused us: .*401 Unauthorized") as caught,
+    ):
+        solves.solve(["lib"], server.url("main"))
     assert "RATTLER_AUTH_FILE" in caught.value.hint
 
 
@@ -538,6 +548,29 @@ def test_a_cache_that_cannot_be_written_is_broken(solves: Solves, server: Channe
 
     with pytest.raises(BrokenError, match="cache folder"):
         solves.solve(["lib"], server.url("main"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts tmpfs")
+def test_a_full_disk_is_broken_and_leaves_nothing_that_is_taken_for_repodata(
+    solves: Solves, server: ChannelServer, tmp_path: Path
+) -> None:
+    many = (stub_package(f"part{number}", "1.0", depends=(f"{'x' * 300} >1",)) for number in range(300))
+    solves.channel("large", *many, stub_package("lib", "1.0", platform="linux-64"))
+    disk = tmp_path / "small"
+    disk.mkdir()
+    mounting = Command(argv=("mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)))
+    if not run(mounting):
+        pytest.skip("a tmpfs cannot be mounted here")
+    try:
+        settings = solves.settings(cache=disk / "conda")
+        with pytest.raises(BrokenError, match="the disk is full"):
+            solves.solve(["lib"], server.url("large"), settings=settings)
+        assert run(Command(argv=("mount", "-o", "remount,size=16m", str(disk))))
+        assert versions(solves.solve(["lib"], server.url("large"), settings=solves.settings(cache=disk / "conda"))) == {
+            "lib": "1.0"
+        }
+    finally:
+        run(Command(argv=("umount", "--lazy", str(disk))))
 
 
 def test_findings_of_channels_go_with_the_solve(solves: Solves) -> None:

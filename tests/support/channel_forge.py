@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,10 +39,19 @@ SERIES = ("3.11", "3.12", "3.13")
 #: Native code, a wheel for each Python.
 NUMPY = "numpy==2.3.5"
 
+
+def _locked(name: str) -> str:
+    """The version in the lock of the tests; whoever serves the channel need not have it installed."""
+    lock = Path(__file__).parents[2].joinpath("requirements/tests.txt").read_text("utf-8")
+    found = re.search(rf"^{name}==([^\s;]+)", lock, re.MULTILINE)
+    assert found is not None, f"requirements/tests.txt has no {name}"
+    return found[1]
+
+
 #: Wheels for any Python and platform, downloaded together. Those that run these tests are here at the versions that
 #: this project's lock names.
 PURE = (
-    *(f"{name}=={version(name)}" for name in ("pytest", "pluggy", "iniconfig", "packaging", "pygments", "click")),
+    *(f"{name}=={_locked(name)}" for name in ("pytest", "pluggy", "iniconfig", "packaging", "pygments", "click")),
     *("pip==25.3", "six==1.17.0"),
 )
 

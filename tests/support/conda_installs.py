@@ -147,7 +147,7 @@ def start_apart(spec: Spec) -> subprocess.Popen[str]:
     told.write_bytes(msgspec.json.encode(spec, enc_hook=str))
     words = [sys.executable, "-m", "tests.support.conda_installs", str(told)]
     root = Path(__file__).parents[2]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(root), str(root / "src")))}
+    env = {**os.environ, "PYTHONFAULTHANDLER": "1", "PYTHONPATH": os.pathsep.join((str(root), str(root / "src")))}
     return subprocess.Popen(
         words, cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )

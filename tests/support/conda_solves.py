@@ -50,7 +50,7 @@ class Solves:
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
     #: The configuration's table.
-    config: CondaConfig = CondaConfig()
+    config: CondaConfig = field(default_factory=CondaConfig)
     #: Fewer and shorter than a person would want them.
     retries: int = 0
     answer_seconds: int = 5

@@ -247,7 +247,7 @@ def test_a_fresh_reference_is_fetched_past_every_cache_and_decides(tmp_path: Pat
     assert fetch([PIN], ledger, index, tmp_path) == ()
 
     (asked,) = index.asked
-    assert {"--no-cache", "--no-deps", "--require-hashes", "--only-binary"} <= set(asked)
+    assert {"--no-cache", "--no-deps", "--verify-hashes", "--only-binary"} <= set(asked)
     assert (tmp_path / "reference-all.txt").read_text() == (
         f"pkg==1.0 --hash=sha256:{'1' * 64} --hash=sha256:{'2' * 64}\n"
     )

@@ -10,7 +10,7 @@ import click
 from ci_envs import console
 from ci_envs.asking import Asked, order_for
 from ci_envs.cli.options import common
-from ci_envs.errors import UsageError
+from ci_envs.errors import BuildError, UsageError
 
 if TYPE_CHECKING:
     from ci_envs.conda.exporting import Form
@@ -23,7 +23,9 @@ __all__ = ["command"]
 @click.option("--from-history", is_flag=True, help="What was asked for, and nothing that only depends on it.")
 @click.option("--explicit", is_flag=True, help="Addresses with hashes: for `conda create --file`.")
 @click.option("--no-builds", is_flag=True, help="Versions without builds: for other platforms.")
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Write to this file.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), default=None, help="Write to this file.", metavar="FILE"
+)
 @click.option("--matrix", type=click.Path(path_type=Path, dir_okay=False), default=None, help="The leg's matrix.")
 @common
 def command(
@@ -44,23 +46,33 @@ def command(
     Without a flag: every package with version and build, as `conda env export` does.
     """
     from ci_envs.conda.exporting import export
-    from ci_envs.layout import write_atomically
     from ci_envs.project import Project
-    from ci_envs.record_files import read_record
+    from ci_envs.record_files import find_record
 
     console.configure(quiet=quiet or as_json, verbose=verbose)
     form = _form(from_history=from_history, explicit=explicit, no_builds=no_builds)
-    order = order_for(Asked(root=project, matrix=matrix, mode="frozen"), leg)
-    record = read_record(order.layout.record(order.leg.id))
+    order = order_for(Asked(root=project, matrix=matrix), leg)
+    record = find_record(order.layout.record(order.leg.id))
+    if record is None:
+        raise BuildError(f"{order.leg.id} was not built", hint=f"build it with: {order.reproduce}")
     text = export(record, Project(order.project_folder, order.leg.project), order.config, form)
     if output is not None:
-        write_atomically(output.absolute(), text.encode())
+        _write(output, text)
         console.show_note(f"{leg}: written to {output}")
-    elif as_json:
+    if as_json:
         console.show_json({"leg": order.leg.id, "form": form, "text": text})
-    else:
+    elif output is None:
         console.show_text(text.rstrip("\n"))
     return 0
+
+
+def _write(output: Path, text: str) -> None:
+    from ci_envs.layout import write_atomically
+
+    try:
+        write_atomically(output.absolute(), text.encode())
+    except OSError as error:
+        raise UsageError(f"{output} cannot be written: {error.strerror or error}") from error
 
 
 def _form(*, from_history: bool, explicit: bool, no_builds: bool) -> Form:

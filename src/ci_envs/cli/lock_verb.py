@@ -26,6 +26,7 @@ __all__ = ["command"]
 @click.option(
     "--check", "only_check", is_flag=True, help="Write nothing; exit with 5 where a lock is missing or stale."
 )
+@click.option("--solve", is_flag=True, help="With --check: resolve again, keeping pins; 5 where that changes the lock.")
 @click.option("--upgrade", is_flag=True, help="Take the newest versions that the intent allows; else pins are kept.")
 @click.option("--as-of", default="", metavar="DATE", help="Take nothing that was uploaded later, or '7 days' back.")
 @click.option("--jobs", "-j", type=click.IntRange(min=1), default=None, help="Legs at once.  [default: the cores]")
@@ -40,6 +41,7 @@ def command(
     pythons: tuple[str, ...],
     groups: tuple[str, ...],
     only_check: bool,
+    solve: bool,
     upgrade: bool,
     as_of: str,
     jobs: int | None,
@@ -55,6 +57,8 @@ def command(
     """
     if only_check and upgrade:
         raise UsageError("--check writes nothing and --upgrade does: give one of them")
+    if solve and not only_check:
+        raise UsageError("--solve is a kind of --check", hint="write: ci-envs lock --check --solve")
     console.configure(quiet=quiet or as_json, verbose=verbose)
     asked = Asked(
         root=project,
@@ -67,6 +71,7 @@ def command(
         mode="locked" if only_check else "update" if upgrade else "auto",
         as_of=as_of,
         offline=offline,
+        solve=solve,
         stages=frozenset({"detect", "lock"}),
         jobs=jobs or os.cpu_count() or 1,
         recorded=False,

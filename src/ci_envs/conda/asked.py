@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ci_envs.project import Project
     from ci_envs.work import Work
 
-__all__ = ["Asked", "project_intent", "read_asked", "select_conda"]
+__all__ = ["MAIN", "Asked", "project_intent", "read_asked", "select_conda"]
 
 #: conda-lock's name of what is always installed.
 MAIN = "main"
@@ -57,8 +57,8 @@ class Asked:
 
     @property
     def channel_names(self) -> tuple[str, ...]:
-        """As a lock writes them."""
-        return tuple(channel.canonical for channel in self.channels)
+        """As a lock writes them: a variable that brings a credential stands in its place, as ``$NAME``."""
+        return tuple(channel.template for channel in self.channels)
 
     def specs(self, platform: str) -> tuple[MatchLine, ...]:
         """The match specs of all categories for a platform, the leg's Python first."""
@@ -104,15 +104,13 @@ def read_asked(leg: Leg, work: Work) -> Asked:
     home = work.environ.get("HOME") or work.environ.get("USERPROFILE")
     settings = channel_settings(work.environ, config, home=Path(home) if home else None, root=work.project.root)
     written = intents.with_credentials(work.project, intent.files, config.channels)
-    # An intent without channels leaves it to the settings of whoever reads it, as for conda.
-    names = intent.channels or tuple(said.value for said in settings.channels)
     return Asked(
         work=work,
         intent=intent,
         categories=(MAIN, *work.selection.groups),
         python=_python(leg, intent),
         settings=settings,
-        channels=resolve([written.get(name, name) for name in names], settings),
+        channels=resolve([written.get(name, name) for name in intent.channels], settings, platform=platform_of(leg)),
         pins_python=bool(intents.python_of(intent, platform_of(leg))),
         written=written,
     )
@@ -160,7 +158,7 @@ def _groups(leg: Leg, config: Config, intent: CondaIntent) -> tuple[str, ...]:
         runners += [line.category for line in intent.pip if re.match(r"pytest\b(?!-)", line.text.strip())]
         return () if MAIN in runners else tuple(dict.fromkeys(runners))[:1]
     for name in named:
-        if name not in (*there, PROD):
+        if intent.files and name not in (*there, PROD):  # a lock alone is asked for its own, when it is read
             raise UsageError(
                 f"the project has no category {name!r}{nearest(name, there)}",
                 hint=f"it has {', '.join(there) or 'main alone'}; a file's `category:` names that of all its lines",

@@ -46,6 +46,8 @@ _DEFAULTS = (f"{_REPO}/pkgs/main", f"{_REPO}/pkgs/r")
 _DEFAULTS_WIN = (*_DEFAULTS, f"{_REPO}/pkgs/msys2")
 _CUSTOM = {"pkgs/pro": Said(_REPO, "")}
 
+_USERS = "channels in "
+
 # A folder of a channel that a word may end with; conda takes it off (``split_platform``), mamba writes ``[linux-64]``.
 _SUBDIR = re.compile(r"/(noarch|(linux|osx|win|freebsd|zos|emscripten|wasi)-(32|64|z|[a-z]+\d+(le|x)?))/*$")
 _FILTER = re.compile(r"\[[\w,\s-]*\]$")
@@ -133,7 +135,12 @@ def channel_findings(channels: Iterable[ChannelAddress], settings: ChannelSettin
         if channel.canonical.startswith((".", "file:")):
             message = f"the lock names {channel.canonical}: it can be built only where that folder is"
             found.append(_finding("LOCK030", "a channel is a folder", message))
-        if channel.decided_by:
+        if channel.decided_by.startswith(_USERS):
+            message = (
+                f"no channel is asked for, and {channel.decided_by} names {channel.shown}: write it into the intent"
+            )
+            found.append(_finding("LOCK031", "a setting of this machine decides what the lock says", message))
+        elif channel.decided_by:
             message = (
                 f"{channel.shown} is {channel.canonical}, as {channel.decided_by} says; where that serves the files of "
                 "another channel, `conda: {mirrors: ...}` keeps the other's address in the lock"
@@ -157,7 +164,7 @@ def _all_located(words: tuple[str, ...], settings: ChannelSettings, platform: st
     for said in settings.channels if not words else ():
         with _at(said):
             for one in _located(said.value, settings, platform):
-                yield replace(one, decided_by=one.decided_by or f"channels in {said.place}")
+                yield replace(one, decided_by=one.decided_by or f"{_USERS}{said.place}")
 
 
 def _finding(code: str, title: str, message: str) -> Finding:

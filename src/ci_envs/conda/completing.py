@@ -26,7 +26,7 @@ def complete_records(prefix: Path, pkgs: Path) -> None:
     for path in sorted((prefix / "conda-meta").glob("*.json")):
         told = _read(path)
         rows = _rows(told.get("paths_data"))
-        lacking = [row for row in rows if _was_changed(row) and not row.get("prefix_placeholder")]
+        lacking = [row for row in rows if _is_file(row) and not row.get("prefix_placeholder")]
         known = {_key(row): row for row in _packages_rows(told, pkgs)} if lacking else {}
         found = [(row, known[_key(row)]) for row in lacking if _key(row) in known]
         for row, package in found:
@@ -35,9 +35,8 @@ def complete_records(prefix: Path, pkgs: Path) -> None:
             write_atomically(path, msgspec.json.format(msgspec.json.encode(told), indent=2))
 
 
-def _was_changed(row: dict[str, Any]) -> bool:
-    before, after = row.get("sha256"), row.get("sha256_in_prefix")
-    return row.get("path_type", "hardlink") == "hardlink" and bool(before and after) and before != after
+def _is_file(row: dict[str, Any]) -> bool:
+    return row.get("path_type", "hardlink") == "hardlink" and bool(row.get("sha256"))
 
 
 def _key(row: dict[str, Any]) -> tuple[str, str]:

@@ -207,7 +207,10 @@ def tree(text: str, asked: Sequence[Asked]) -> list[str]:
     """rattler's tree, cut: without its preamble, each line once, and constraints as what a person has asked for."""
     lines = [line for line in text.removeprefix(_PREAMBLE).splitlines() if line.strip() and line.strip() != _EMPTY]
     said = [_CONSTRAINT.sub(lambda found: f"{_place(found['spec'], asked)} is asked for", line) for line in lines]
-    kept = list({line.strip(" ├└│─"): line.rstrip() for line in reversed(said)}.values())[::-1]
+    once: dict[str, str] = {}
+    for line in reversed(said):
+        once.setdefault(line.strip(" ├└│─"), line.rstrip())
+    kept = [*once.values()][::-1]
     short = [line if len(line) <= _WIDTH else f"{line[: _WIDTH - 3]}..." for line in kept]
     return short if len(short) <= _LINES else [*short[: _LINES - 1], f"... and {len(short) - _LINES + 1} more lines"]
 

@@ -11,12 +11,16 @@ from ci_envs.conda import intent as intents
 from ci_envs.conda.asked import project_intent
 from ci_envs.conda.explicit import write_explicit
 from ci_envs.conda.lock_reading import read_lock
+from ci_envs.conda.lock_rules import channel_of
+from ci_envs.conda.spec_matching import is_channel
 from ci_envs.conda.targets import platform_of
 from ci_envs.errors import BuildError, UsageError
 
 if TYPE_CHECKING:
     from ci_envs.model.conda import CondaLock
     from ci_envs.model.config import Config
+    from ci_envs.model.inventory import Distribution
+    from ci_envs.model.lock import Pin
     from ci_envs.model.record import RunRecord
     from ci_envs.project import Project
 
@@ -63,19 +67,37 @@ def _lock(record: RunRecord, project: Project) -> CondaLock:
     return read_lock(text, path=record.lock.path)
 
 
-def _installed(record: RunRecord, project: Project, config: Config, lock: CondaLock, *, builds: bool) -> dict[str, Any]:
+def _installed(
+    record: RunRecord, project: Project, config: Config, lock: CondaLock, *, builds: bool
+) -> dict[str, Any]:
     intent = project_intent(project, config)
     conda = sorted(each for each in record.inventory if each.manager == "conda")
     pip = sorted(each for each in record.inventory if each.manager == "python" and not each.brought_by)
-    locked = {pin.name for pin in record.lock.pins if pin.manager == "python"} if record.lock else set()
+    locked = {pin.name: pin for pin in record.lock.pins if pin.manager == "python"} if record.lock else {}
+    strange = _from_other_channels(record, lock)
     dependencies: list[Any] = [
-        f"{each.name}={each.version}={each.build}" if builds and each.build else f"{each.name}={each.version}"
+        f"{strange.get(each.name, '')}{each.name}={each.version}{f'={each.build}' if builds and each.build else ''}"
         for each in conda
     ]
-    named = [f"{each.name}=={each.version}" for each in pip if each.name in locked]
+    # What is from no index is of no version there: it is said by its address.
+    named = [_pip_line(each, locked[each.name]) for each in pip if each.name in locked]
     if named:
         dependencies.append({"pip": named})
     return _document(record, intent.name, lock.channels, dependencies, intent.variables)
+
+
+def _from_other_channels(record: RunRecord, lock: CondaLock) -> dict[str, str]:
+    """Name -> ``channel::``, for what comes from none of the lock's channels: a spec has named its channel."""
+    found = {}
+    for package in lock.of(platform_of(record.leg)):
+        channel = channel_of(package) if package.manager == "conda" else ""
+        if channel and not any(is_channel(name, channel) for name in lock.channels):
+            found[package.name] = f"{channel}::"
+    return found
+
+
+def _pip_line(installed: Distribution, pin: Pin) -> str:
+    return f"{pin.name} @ {pin.location}" if pin.location else f"{installed.name}=={installed.version}"
 
 
 def _asked_for(record: RunRecord, project: Project, config: Config) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Every file of a conda environment against the record that claims it. Pure.
 
 A record has the SHA-256 of each file as its package has it, and as it was installed where the two differ, since the
-prefix was put into it. The second one was written beside the file, by whoever wrote the file; the first one is the
-package's own. Where the placeholder can be put back (``Content.originals``) the first one decides.
+prefix was put into it. The second one was written beside the file, by whoever wrote the file: of a file that had been
+altered in the package cache it is the hash of what was made of that. So the first one, the package's own, decides
+alone, with the placeholder put back (``Content.originals``), wherever it can be put back.
 """
 
 from __future__ import annotations
@@ -61,16 +62,29 @@ def examine_conda(content: Content, rows: Mapping[str, Row]) -> Iterator[Problem
     for path, why in content.conda_broken:
         yield Problem("ENV132", "", "", path, why)
     claims: dict[str, _Claimed] = defaultdict(list)
+    # mamba's records do not, until they are completed (``completing.py``).
+    tells = any(claim.placeholder for record in content.conda for claim in record.claims)
     for record in content.conda:
         for claim in record.claims:
             if claim.path:
-                claims[claim.path].append((record, claim))
+                noted = not tells or _is_signed_anew(content, record, claim)
+                claims[claim.path].append((record, claim if noted else _without_note(claim)))
             else:
                 yield Problem("ENV132", record.name, record.version, claim.written, "leads outside")
     replaced = owned(content).replaced
     for path, claimed in claims.items():
         yield from _shared(path, claimed, claims)
         yield from _compare(content, path, claimed, rows.get(path), replaced)
+
+
+def _is_signed_anew(content: Content, record: CondaRecord, claim: Claim) -> bool:
+    """Whether the prefix is put in by a way that nobody can go back: a signature on macOS, a launcher on Windows."""
+    return claim.mode == "binary" and (record.subdir.startswith(("osx-", "win-")) or content.scripts == "Scripts")
+
+
+def _without_note(claim: Claim) -> Claim:
+    """The claim with the package's own hash alone, where there is one."""
+    return claim._replace(installed="") if claim.sha256 and claim.kind == "hardlink" else claim
 
 
 def _shared(path: str, claimed: _Claimed, claims: Mapping[str, _Claimed]) -> Iterator[Problem]:

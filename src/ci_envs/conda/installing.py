@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ci_envs.conda.bytecode import settle_bytecode
+from ci_envs.conda.journal import Journal
 from ci_envs.conda.package_cache import Download
 from ci_envs.conda.rattler_frontend import package_cache
 from ci_envs.errors import BuildError
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     from rattler import Client
 
-    from ci_envs.conda.channels import ChannelSettings
+    from ci_envs.conda.channels import ChannelAddress, ChannelSettings, Routes
     from ci_envs.conda.frontends import Frontend
     from ci_envs.model.conda import LockedPackage
     from ci_envs.model.lock import Lock
@@ -34,12 +36,14 @@ def install(
     *,
     frontend: Frontend,
     settings: ChannelSettings | None = None,
+    channels: Sequence[ChannelAddress] = (),
     lock: Lock | None = None,
 ) -> None:
     """Makes ``work.prefix``, which must not exist, of these packages; those for pip are not among them.
 
-    ``settings`` say where channels are served and with which credentials. Raises :class:`BuildError` where a package
-    is not what the lock names, is gone, or cannot be linked here, and :class:`BrokenError` where the world failed.
+    ``settings`` and ``channels`` say where channels are served and with which credentials. Raises :class:`BuildError`
+    where a package is not what the lock names, is gone, or cannot be linked here, and :class:`BrokenError` where the
+    world failed.
     """
     if work.prefix.exists():
         raise BuildError(f"there is something at {work.layout.shown(work.prefix)} already")
@@ -47,24 +51,51 @@ def install(
     _refuse_twins(conda, lock)
     _say_weak(work, conda, lock)
     work.prefix.parent.mkdir(parents=True, exist_ok=True)
-    frontend.install(work, conda, _download(work, settings))
+    frontend.install(work, conda, _download(work, settings, channels))
     settle_bytecode(work, made=frontend.name != "rattler")
 
 
-def _download(work: Work, settings: ChannelSettings | None) -> Download:
+def _download(work: Work, settings: ChannelSettings | None, channels: Sequence[ChannelAddress]) -> Download:
     if settings is None:
         return plain_download(work)
-    from ci_envs.conda.channels import make_client, to_fetch
+    from ci_envs.conda.channels import make_client, routes
 
-    return plain_download(work, client=lambda: make_client(settings), address=lambda url: to_fetch(url, settings))
+    way = routes(settings, channels)
+    return replace(
+        # The time limit is one for a whole answer, and packages may be gigabytes.
+        plain_download(work, client=lambda: make_client(settings, channels, answer_seconds=0)),
+        address=way.to_fetch,
+        tool_address=lambda url: _first_way(way, url),
+        tool_variables=_tool_variables(settings),
+        masked=way.masked,
+    )
+
+
+def _first_way(way: Routes, url: str) -> str:
+    """The address of the first mirror, with what is needed to reach it: tools know neither our mirrors nor logins."""
+    from ci_envs.conda.addresses import rest
+
+    for canonical, _, fetches in way.ways:
+        if (behind := rest(url, canonical)) is not None:
+            return fetches[0] + behind
+    return way.to_fetch(url)
+
+
+def _tool_variables(settings: ChannelSettings) -> dict[str, str]:
+    """Proxies and certificates as conda and libmamba read them from variables."""
+    proxies = ((f"{scheme}_proxy", url) for scheme, url in settings.proxies.items())
+    told = {word: url for name, url in proxies for word in (name, name.upper())}
+    if settings.certificates:
+        told |= dict.fromkeys(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), settings.certificates)
+    if not settings.verify:
+        told |= dict.fromkeys(("CONDA_SSL_VERIFY", "MAMBA_SSL_VERIFY"), "false")
+    return told
 
 
 def plain_download(
     work: Work, *, client: Callable[[], Client] | None = None, address: Callable[[str], str] = str
 ) -> Download:
     """How packages are reached: as their addresses say, by a client that is made once, when it is needed."""
-    from ci_envs.conda.journal import Journal
-
     made: list[Client] = []
 
     def once() -> Client:
@@ -72,7 +103,8 @@ def plain_download(
             made.append((client or _plain_client)())
         return made[0]
 
-    return Download(client=once, address=address, upgrade=work.lock_command("--upgrade"), say=Journal.of(work))
+    upgrade = work.lock_command("--upgrade")
+    return Download(client=once, address=address, tool_address=address, upgrade=upgrade, say=Journal.of(work))
 
 
 def _plain_client() -> Client:

@@ -60,7 +60,7 @@ def _checked(text: str, path: str) -> Mapping[str, Any]:
         raise LockError("is no pixi.lock: it holds no environments", file=path, line=1)
     if data.get("version") not in _VERSIONS:
         said = "says no version" if "version" not in data else f"is of version {str(data['version'])[:20]}"
-        raise LockError(f"{said}; {UNDERSTOOD} understood", hint="renew the lock", file=path, line=1)
+        raise LockError(f"{said}; {UNDERSTOOD} understood", hint="let pixi renew it", file=path, line=1)
     return data
 
 

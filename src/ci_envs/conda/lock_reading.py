@@ -43,6 +43,8 @@ _KINDS = {
     "object": "a table",
     "array": "a list",
 }
+#: What cannot be read is not written over.
+_ANEW = "restore it, or remove it and lock anew"
 _ENTRY = re.compile(r"\.package\[(\d+)\]")
 
 
@@ -178,13 +180,13 @@ def _check_version(document: LockDocument, path: str) -> None:
     data = document.data
     if not isinstance(data, dict):
         raise LockError(
-            "is no lock file: it holds no table of packages", hint="renew it with ci-envs lock", file=path, line=1
+            "is no lock file: it holds no table of packages", hint=_ANEW, file=path, line=1
         )
     version = data.get("version")
     if version in (1, 2) and not isinstance(version, bool):
         return
     said = "says no version" if "version" not in data else f"is of version {str(version)[:20]}"
-    raise LockError(f"{said}; {UNDERSTOOD} understood", hint="renew the lock", file=path, line=1)
+    raise LockError(f"{said}; {UNDERSTOOD} understood", hint=_ANEW, file=path, line=1)
 
 
 def _entries(read: _CondaLock, document: LockDocument, path: str, platforms: set[str]) -> Iterator[Entry]:
@@ -196,7 +198,7 @@ def _entries(read: _CondaLock, document: LockDocument, path: str, platforms: set
             what = f"{shown(package.name)} is locked for {shown(package.platform)}"
             raise LockError(
                 f"{what}, which metadata.platforms does not list",
-                hint="the file was edited or merged by hand: renew the lock",
+                hint="the file was edited or merged by hand: restore it, or remove it and lock anew",
                 file=path,
                 line=line,
             )
@@ -211,6 +213,7 @@ def _entries(read: _CondaLock, document: LockDocument, path: str, platforms: set
             sha256=package.hash.sha256,
             depends=[f"{name} {said}" for name, said in needs.items()] if isinstance(needs, dict) else needs,
             categories=package.categories or (package.category or "main",),
+            by_address=package.source is not None,
             line=line,
         )
 
@@ -234,5 +237,5 @@ def _misread(document: LockDocument, told: str, path: str) -> LockError:
         name = raw.get("name")
         where = where.partition("]")[2].lstrip(".")
         where = f"{shown(name) if isinstance(name, str) else 'an entry'}{f', {where}' if where else ''}"
-    hint = "write it in quotes" if message.endswith("got a number") else "renew the lock"
+    hint = "write it in quotes" if message.endswith("got a number") else _ANEW
     return LockError(shown(f"{where}: {message}" if where else message), hint=hint, file=path, line=line)

@@ -63,6 +63,7 @@ class Entry(NamedTuple):
     sha256: str | None = None
     depends: Iterable[str] = ()
     categories: Sequence[str] = ("main",)
+    by_address: bool = False
     #: Where it stands; 0 where no line is known.
     line: int = 0
 
@@ -103,6 +104,7 @@ def locked(entry: Entry, path: str) -> LockedPackage:
         sha256="" if revision and entry.sha256 == revision else _hash("sha256", entry, path),
         depends=tuple(sorted({_need_of(text, is_conda=is_conda) for text in entry.depends})),
         categories=tuple(sorted(set(entry.categories))),
+        by_address=entry.by_address and not is_conda,
     )
 
 
@@ -171,8 +173,8 @@ def channel_of(package: LockedPackage) -> str:
 
 
 def is_from_index(package: LockedPackage) -> bool:
-    """Whether a distribution was chosen by name and version: its file is called so. An address asked for rarely is."""
-    if not package.url.startswith(("https://", "http://")):
+    """Whether a distribution was chosen by name and version: nothing says otherwise, and its file is called so."""
+    if package.by_address or not package.url.startswith(("https://", "http://")):
         return False
     known = file_pin(package.url)
     return known is not None and known[0] == package.name and _same_version(known[1], package.version)
@@ -204,7 +206,9 @@ def _check_address(entry: Entry, url: str, path: str) -> None:
     except ValueError as error:
         raise LockError(f"{what} is none: {error}", file=path, line=entry.line) from error
     known = _SCHEMES if entry.manager == "conda" else _PIP_SCHEMES
-    if parts.scheme not in known:
+    # A channel that is a folder of the project: relative to it.
+    inside = entry.manager == "conda" and url.startswith("./")
+    if parts.scheme not in known and not inside:
         message = f"{what} begins with {parts.scheme or 'no scheme'}:, not with https:"
         raise LockError(message, hint=_RENEW, file=path, line=entry.line)
     segments = unquote(parts.path).replace("\\", "/").split("/")
@@ -220,7 +224,7 @@ def _revision(entry: Entry, url: str, path: str) -> str:
     commit = url.partition("#")[0].rpartition("@")[2]
     if not _COMMIT.fullmatch(commit):
         message = f"the address of {entry.name} is not pinned to a commit"
-        raise LockError(message, hint="write the whole commit behind @, and renew the lock", file=path, line=entry.line)
+        raise LockError(message, hint="write the whole commit behind @, and lock anew", file=path, line=entry.line)
     return commit
 
 
@@ -249,7 +253,7 @@ def _hash(kind: Literal["md5", "sha256"], entry: Entry, path: str) -> str:
         raise LockError(
             f"the {kind} of {entry.name} {entry.version} has {len(digest)} characters; "
             f"it must be {_LENGTHS[kind]} hexadecimal digits",
-            hint="the file was cut or edited: restore it or renew the lock",
+            hint=_RENEW,
             file=path,
             line=entry.line,
         )
@@ -268,7 +272,7 @@ def _one_of(first: tuple[LockedPackage, int], second: LockedPackage, line: int, 
             else "with another address, another hash or other dependencies"
         )
         message = f"{second.name} {second.version} stands here a second time for {second.platform}: {where}{difference}"
-        raise LockError(message, hint="keep one of the two, or renew the lock", file=path, line=line)
+        raise LockError(message, hint="keep one of the two, or remove the file and lock anew", file=path, line=line)
     if set(second.categories) & set(package.categories):
         message = f"{second.name} {second.version} stands here a second time for {second.platform}: {where}the same"
         raise LockError(message, hint="keep one of the two", file=path, line=line)
@@ -308,4 +312,4 @@ def _same_version(one: str, other: str) -> bool:
         return one == other
 
 
-_RENEW = "the file was edited or cut: restore it or renew the lock"
+_RENEW = "the file was edited or cut: restore it, or remove it and lock anew"

@@ -6,25 +6,26 @@ has each accelerator. All front ends share them: a lock is made for platforms, a
 
 from __future__ import annotations
 
-import posixpath
 from typing import TYPE_CHECKING
 
-from ci_envs.conda.asked import Asked, read_asked
+import msgspec
+
+from ci_envs.conda.asked import MAIN, Asked, read_asked
+from ci_envs.conda.comparing import changes
 from ci_envs.conda.lock_pins import to_pins
 from ci_envs.conda.lock_reading import findings_of, read_lock
-from ci_envs.conda.pip_part import resolve_pip
-from ci_envs.conda.targets import platform_of, target
-from ci_envs.errors import LockError
+from ci_envs.conda.lock_rules import need
+from ci_envs.conda.making import left_out, new_lock, platforms_for
+from ci_envs.conda.targets import platform_of
+from ci_envs.errors import LockError, UsageError
 from ci_envs.layout import write_atomically
-from ci_envs.locks.insync import Stale
-from ci_envs.model.conda import CondaLock
 from ci_envs.model.lock import Lock
-from ci_envs.patterns.requirement_locks import stale_error
+from ci_envs.nearest import nearest
+from ci_envs.patterns.requirement_locks import not_solved, refuse_changes, stale_error
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ci_envs.model.conda import LockedPackage
+    from ci_envs.locks.insync import Stale
+    from ci_envs.model.conda import CondaLock, LockedPackage
     from ci_envs.model.leg import Leg
     from ci_envs.work import Work
 
@@ -47,31 +48,30 @@ def lock_path(leg: Leg) -> str:
 
 def lock_conda(leg: Leg, work: Work) -> Lock:
     """The leg's lock as the policy asks: checked, made, renewed or taken as it is."""
-    asked, platform, mode = read_asked(leg, work), platform_of(leg), work.policy.mode
+    asked, mode = read_asked(leg, work), work.policy.mode
     path = _existing(leg, work, asked)
     if not path and mode in ("locked", "frozen"):
-        raise LockError(
-            f"there is no lock for {leg.id}",
-            file=_new(leg, asked),
-            hint=f"make it with: {work.lock_command()}",
-        )
+        raise _missing(leg, work, asked)
     with work.alone(f"project-{work.project_key}"):
         path = path or _existing(leg, work, asked)  # another leg may have made it by now
         lock = read(work, path) if path else None
-        stale = [] if lock is None or mode in ("frozen", "update") else judge(asked, lock, platform)
+        stale = [] if lock is None or mode in ("frozen", "update") else judge(asked, lock, platform_of(leg))
         if stale and mode == "locked":
             raise stale_error(work, stale)
         if lock is None or stale or mode == "update":
             path = _make(leg, work, asked, lock)
             lock = read(work, path)
-            if stale := judge(asked, lock, platform):
+            if stale := judge(asked, lock, platform_of(leg)):
                 raise stale_error(work, stale)
+        elif work.policy.solve:
+            _refuse_what_a_solve_changes(work, asked, lock)
+    _refuse_unknown_categories(asked, lock)
     work.findings += [*asked.intent.findings, *findings_of(lock)]
     return Lock(
         path=path,
         format=lock.format,
         sha256=work.file_digest(path),
-        pins=to_pins(lock, platform, asked.categories),
+        pins=to_pins(lock, platform_of(leg), asked.categories),
         direct=work.direct,
     )
 
@@ -93,48 +93,118 @@ def installed_packages(leg: Leg, work: Work, lock: Lock) -> tuple[LockedPackage,
     return read(work, lock.path).of(platform_of(leg), read_asked(leg, work).categories)
 
 
-def judge(asked: Asked, lock: CondaLock, platform: str) -> list[Stale]:
-    """What of the intent a lock does not satisfy on one platform; nothing is solved and nobody is asked."""
+def judge(asked: Asked, lock: CondaLock, here: str) -> list[Stale]:
+    """What of the intent a lock does not satisfy; nothing is solved and nobody is asked.
+
+    The leg's own platform comes first, whole and then for those who install ``main`` alone and for the leg. A file that
+    is ours to renew is judged for every platform that it is to have: else nobody would renew what only the legs of
+    another platform find stale.
+    """
+    for categories in _views(asked, lock, here):
+        if found := _judged(asked, lock, here, categories):
+            return found
+    if lock.format != "conda-lock" or not asked.intent.files:
+        return []
+    found = []
+    for platform in platforms_for(asked.work, asked, lock):
+        if platform != here:
+            found += [_elsewhere(one, platform) for one in _judged(asked, lock, platform) if _counts(asked, one)]
+    return found
+
+
+def _views(asked: Asked, lock: CondaLock, platform: str) -> list[tuple[str, ...] | None]:
+    """The sets of categories to judge: a package that is there for tests alone is none that the project has."""
+    there = {category for package in lock.of(platform) for category in package.categories} - {MAIN}
+    if not there and set(asked.categories) == {MAIN}:
+        return [None]
+    return [None, *dict.fromkeys([(MAIN,), asked.categories])]
+
+
+def _judged(asked: Asked, lock: CondaLock, platform: str, categories: tuple[str, ...] | None = None) -> list[Stale]:
     from ci_envs.conda.staleness import stale
 
-    return list(
-        stale(
-            lock,
-            specs=asked.specs(platform),
-            pip=asked.pip(platform),
-            platform=platform,
-            categories=None,
-            virtual=asked.virtual(platform),
-            channels=asked.channel_names if asked.intent.files else None,
-        )
+    found = stale(
+        lock,
+        specs=asked.specs(platform),
+        pip=asked.pip(platform),
+        platform=platform,
+        categories=categories,
+        virtual=asked.virtual(platform),
+        channels=asked.channel_names if asked.intent.files else None,
     )
+    # Where the lock is all there is, whoever made it knows what it is for.
+    return [one for one in found if one.code != "unneeded" or asked.intent.files]
+
+
+def _counts(asked: Asked, stale: Stale) -> bool:
+    """Whether another platform's part has to be renewed for it: which Python stands there is its own legs' affair."""
+    return stale.code != "other-python" or asked.pins_python
+
+
+def _elsewhere(stale: Stale, platform: str) -> Stale:
+    if platform in stale.message:
+        return stale
+    return msgspec.structs.replace(stale, message=f"{stale.message} ({platform})")
 
 
 def _existing(leg: Leg, work: Work, asked: Asked) -> str:
-    """The lock that the leg goes by: its own, else the project's where that is for this Python; empty for none."""
-    own, platform = lock_path(leg), platform_of(leg)
+    """The lock that the leg goes by: its own, else the project's where that is for it; empty for none."""
+    own = lock_path(leg)
     if work.project.exists(own):
         return own
-    if leg.accelerator != "cpu" or leg.resolution != "highest":
+    if leg.resolution != "highest":
         return ""
-    for name in (PROJECT_LOCK, "conda-lock.yaml", f"conda-{platform}.lock", "pixi.lock"):
-        if work.project.exists(name) and _fits(read(work, name), leg, asked):
-            return name
-    return ""
+    return next((name for name in _of_project(leg, work) if _fits(read(work, name), leg, asked)), "")
+
+
+def _of_project(leg: Leg, work: Work) -> list[str]:
+    """The locks that a project may have for everybody."""
+    names = (PROJECT_LOCK, "conda-lock.yaml", f"conda-{platform_of(leg)}.lock", "pixi.lock")
+    return [name for name in names if work.project.exists(name)]
 
 
 def _fits(lock: CondaLock, leg: Leg, asked: Asked) -> bool:
-    """Whether a lock is for the leg's Python: it has it, or has no packages yet for this platform and could."""
-    platform = platform_of(leg)
-    pythons = {p.version for p in lock.packages if p.name == "python" and p.manager == "conda"}
-    of_this = {p.version for p in lock.of(platform) if p.name == "python" and p.manager == "conda"}
-    wanted = leg.python.removesuffix("t")
-    return all(f"{version}.".startswith(f"{wanted}.") for version in of_this or pythons) or asked.pins_python
+    """Whether a lock is for the leg: its accelerator, and its Python, or no packages yet for this platform."""
+    if _needs_cuda(lock, platform_of(leg)) != (leg.accelerator != "cpu"):
+        return False
+    return asked.pins_python or all(_is_of(version, leg) for version in _pythons(lock, platform_of(leg)))
 
 
-def _new(leg: Leg, asked: Asked) -> str:
+def _needs_cuda(lock: CondaLock, platform: str) -> bool:
+    """Whether a lock was made for a GPU. conda-lock puts a ``__cuda`` into every solve unless it is told not to."""
+    return any(need(text)[0] == "__cuda" for package in lock.of(platform) for text in package.depends)
+
+
+def _pythons(lock: CondaLock, platform: str) -> list[str]:
+    """The versions of Python that a lock has: for a platform, else for any."""
+    of_this = [p.version for p in lock.of(platform) if p.name == "python" and p.manager == "conda"]
+    return of_this or [p.version for p in lock.packages if p.name == "python" and p.manager == "conda"]
+
+
+def _is_of(version: str, leg: Leg) -> bool:
+    return f"{version}.".startswith(f"{leg.python.removesuffix('t')}.")
+
+
+def _missing(leg: Leg, work: Work, asked: Asked) -> LockError:
+    """Why there is no lock; where the project has one, why that is not the leg's."""
+    for name in [] if leg.resolution != "highest" else _of_project(leg, work):
+        lock, platform = read(work, name), platform_of(leg)
+        if strange := [version for version in _pythons(lock, platform) if not _is_of(version, leg)]:
+            why = f"; {name} has Python {strange[0]}"
+        else:
+            why = f"; {name} was made {'for a GPU' if _needs_cuda(lock, platform) else 'without a GPU'}"
+        hint = f"make it with: {work.lock_command()}"
+        if not asked.intent.files:
+            hint = "no environment.yml says what another lock could be made from"
+        return LockError(f"there is no lock for {leg.id}{why}", file=_new(leg, work, asked), hint=hint)
+    hint = f"make it with: {work.lock_command()}"
+    return LockError(f"there is no lock for {leg.id}", file=_new(leg, work, asked), hint=hint)
+
+
+def _new(leg: Leg, work: Work, asked: Asked) -> str:
+    """Where a lock is made. One that is there, and is not this leg's, is not written over."""
     is_the_projects = asked.pins_python and leg.accelerator == "cpu" and leg.resolution == "highest"
-    return PROJECT_LOCK if is_the_projects else lock_path(leg)
+    return PROJECT_LOCK if is_the_projects and not work.project.exists(PROJECT_LOCK) else lock_path(leg)
 
 
 def _make(leg: Leg, work: Work, asked: Asked, old: CondaLock | None) -> str:
@@ -146,8 +216,8 @@ def _make(leg: Leg, work: Work, asked: Asked, old: CondaLock | None) -> str:
             hint="write an environment.yml, or let the tool that made the lock renew it",
         )
     work.begins()
-    path = old.path if old is not None and old.format == "conda-lock" else _new(leg, asked)
-    new = _solved(leg, work, asked, old, path)
+    path = old.path if old is not None and old.format == "conda-lock" else _new(leg, work, asked)
+    new = new_lock(work, asked, old, path)
     from ci_envs.conda.lock_writing import write_conda_lock
 
     text, before = write_conda_lock(new), work.project.text(path)
@@ -156,93 +226,35 @@ def _make(leg: Leg, work: Work, asked: Asked, old: CondaLock | None) -> str:
         work.project.forget(path)
         verb = "renewed" if before is not None else "made"
         work.find("LOCK003", "info", f"lock {verb}", f"{path} was {verb}: commit it", file=path)
+    if gone := left_out(old):
+        message = f"no lock is made for {', '.join(gone)}: what {path} had for it was left out"
+        work.find("LOCK012", "warning", "platform not known", message, file=path)
     return path
 
 
-def _platforms(leg: Leg, work: Work, asked: Asked, old: CondaLock | None) -> tuple[str, ...]:
-    """Those that are configured, else that the intent names, else that the file has; and the leg's own."""
-    named = work.config.lock.platforms or asked.intent.platforms or (old.platforms if old else ())
-    return tuple(sorted({*named, platform_of(leg)}))
+def _refuse_unknown_categories(asked: Asked, lock: CondaLock) -> None:
+    """Where the lock is all there is, its categories are the groups that there are."""
+    if asked.intent.files:
+        return
+    there = {category for package in lock.packages for category in package.categories}
+    for name in asked.categories:
+        if name not in {*there, MAIN}:
+            raise UsageError(
+                f"{lock.path} has no category {name!r}{nearest(name, there)}", hint=f"it has {', '.join(sorted(there))}"
+            )
 
 
-def _solved(leg: Leg, work: Work, asked: Asked, old: CondaLock | None, path: str) -> CondaLock:
-    packages: list[LockedPackage] = []
-    platforms = _platforms(leg, work, asked, old)
-    if work.config.conda.locker == "conda-lock":
-        from ci_envs.conda.conda_lock_tool import lock_with_conda_lock
+def _refuse_what_a_solve_changes(work: Work, asked: Asked, lock: CondaLock) -> None:
+    """:class:`LockError` where a solve of today that keeps every pin that it can keep comes to another lock.
 
-        return lock_with_conda_lock(work, asked, platforms, path=path, old=old)
-    for platform in platforms:
-        packages += _solved_platform(work, asked, old, platform)
-    return CondaLock(
-        path=path,
-        format="conda-lock",
-        packages=tuple(packages),
-        platforms=platforms,
-        channels=asked.channel_names,
-        # As conda-lock writes them: relative to the lock.
-        sources=tuple(posixpath.relpath(name, posixpath.dirname(path) or ".") for name in asked.intent.files),
-        content_hash={platform: asked.content_hash(platform) for platform in platforms},
-    )
-
-
-def _solved_platform(work: Work, asked: Asked, old: CondaLock | None, platform: str) -> tuple[LockedPackage, ...]:
-    from ci_envs.conda.solving import SolveRequest, solve
-
-    kept = () if old is None or work.policy.mode == "update" else old.of(platform)
-    conda = solve(
-        SolveRequest(
-            platform=platform,
-            specs=tuple(map(asked.unmasked, asked.specs(platform))),
-            channels=asked.channels,
-            settings=asked.settings,
-            virtual=asked.virtual_list(platform),
-            kept=tuple(p for p in kept if p.manager == "conda"),
-            as_of=work.policy.as_of,
-            resolution=work.leg.resolution,
-            offline=work.policy.offline,
-        ),
-        work,
-    )
-    python = next((p for p in conda if p.name == "python"), None)
-    if python is None:
-        raise LockError(f"the solve for {platform} holds no Python", file=asked.intent.files[0])
-    pip = resolve_pip(
-        work,
-        tuple(map(asked.unmasked, asked.pip(platform))),
-        target(platform, python.version, python.build, asked.virtual(platform)),
-        conda,
-        kept={p.name: p.version for p in kept if p.manager == "pip"},
-        canonical=asked.canonical,
-    )
-    return (*conda, *pip)
-
-
-def resolve_anew(leg: Leg, work: Work, lock: Lock) -> Sequence[Stale]:
-    """What a full solve that keeps its pins would change: what judging without one cannot see."""
-    asked, platform, old = read_asked(leg, work), platform_of(leg), read(work, lock.path)
-    before = {(p.manager, p.name): p for p in old.of(platform)}
-    after = {(p.manager, p.name): p for p in _solved_platform(work, asked, old, platform)}
-    return [
-        _changed(lock.path, before.get(key), after.get(key))
-        for key in sorted(before.keys() | after.keys())
-        if _identity(before.get(key)) != _identity(after.get(key))
-    ]
-
-
-def _identity(package: LockedPackage | None) -> tuple[str, ...]:
-    return () if package is None else (package.version, package.build, package.sha256)
-
-
-def _changed(path: str, old: LockedPackage | None, new: LockedPackage | None) -> Stale:
-    found = old or new
-    assert found is not None  # noqa: S101 - the key came from one of the two
-    if new is None:
-        message = f"{path}: a solve of today leaves {found.name} out"
-    elif old is None:
-        message = f"{path}: a solve of today adds {new.name} {new.version} {new.build}".rstrip()
-    elif (old.version, old.build) == (new.version, new.build):
-        message = f"{path}: {old.name} {old.version} {old.build} is another file today than the one that is locked"
-    else:
-        message = f"{path}: {old.name} {old.version} {old.build} would be {new.version} {new.build}".rstrip()
-    return Stale(code="unsatisfied", message=message, name=found.name, file=path)
+    It sees what judging cannot: packages that forbid each other, a package that left its channel or was uploaded
+    again, dependencies that a channel has corrected. Platforms whose part another tool made stay out.
+    """
+    if not asked.intent.files:
+        not_solved(work, lock.path)
+        return
+    platforms = platforms_for(work, asked, lock)
+    if lock.format != "conda-lock":
+        platforms = tuple(name for name in platforms if name in lock.platforms)
+    new = new_lock(work, asked, lock, lock.path, platforms=platforms, bare=False)
+    refuse_changes(work, lock.path, changes(lock, new))

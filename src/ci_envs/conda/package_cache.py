@@ -21,11 +21,10 @@ import json
 import os
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from ci_envs.conda import failures
 from ci_envs.conda.credentials import shown_address
@@ -35,7 +34,7 @@ from ci_envs.errors import BrokenError, UsageError
 from ci_envs.layout import WAIT_SECONDS, disk_is_full, has_no_room, held, remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from rattler import Client
     from rattler.package_cache import PackageCache as RattlerCache
@@ -54,6 +53,9 @@ _FIRST_WAIT_SECONDS = 0.5
 
 _POLL_SECONDS = 0.02
 
+#: What is made and gone in a moment, and still there after this time, is a killed run's.
+_FORGOTTEN_SECONDS = 3600
+
 _SUFFIXES = (".conda", ".tar.bz2")
 
 
@@ -62,8 +64,14 @@ class Download:
     """How packages are reached."""
 
     client: Callable[[], Client]
-    #: Where the package with that locked address is to be asked for: a mirror's address, one with credentials.
+    #: What the client is to be asked for, from a package's locked address: the same, or a file. No credentials.
     address: Callable[[str], str] = str
+    #: What another program is to be asked for: a mirror's address, one with credentials.
+    tool_address: Callable[[str], str] = str
+    #: Proxies and certificates for another program, which sees no configuration file.
+    tool_variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    #: Takes what is secret out of a sentence.
+    masked: Callable[[str], str] = shown_address
     #: The command that locks what the channel has now, for a message.
     upgrade: str = "ci-envs lock --upgrade"
     say: Callable[[str], object] = lambda _line: None
@@ -104,6 +112,7 @@ class PackageCache:
         missing = {number: package for number, package in enumerate(packages) if number not in found}
         brought = await self._bring_all(list(missing.values()), download) if missing else []
         found |= dict(zip(missing, brought, strict=True))
+        self._sweep()
         return [found[number] for number in range(len(packages))]
 
     async def _bring_all(self, packages: Sequence[LockedPackage], download: Download) -> list[Stored]:
@@ -148,21 +157,25 @@ class PackageCache:
 
     def _view(self, stored: Sequence[Stored]) -> Path:
         rows = sorted((one.folder.name, one.sha256) for one in stored)
-        view = self._folder / "views" / hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:32]
-        if view.is_dir():
+        name = hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:32]
+        view = self._folder / "views" / name
+        if _has_links(view, rows):
             return view
+        with self._held(f"view-{name}"):
+            if not _has_links(view, rows):
+                self._discard(view)  # rattler has put a package of its own into it, or somebody has tidied up
+                self._link(view, rows)
+        return view
+
+    def _link(self, view: Path, rows: Sequence[tuple[str, str]]) -> None:
         view.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(dir=view.parent, prefix=".", suffix=".part"))
         try:
             for name, sha256 in rows:
                 (part / name).symlink_to(Path("../../pkgs", sha256, name), target_is_directory=True)
             part.rename(view)
-        except OSError:
-            if not view.is_dir():  # else another process was first, with the same links
-                raise
         finally:
             remove_tree(part)
-        return view
 
     def _entry(self, package: LockedPackage, sha256: str) -> Path:
         name = failures.stem(package)
@@ -224,7 +237,7 @@ class PackageCache:
             self._keep(folder, entry)
         if package.md5 and not package.sha256:
             self.ledger.learn_md5(package.md5, sha256)
-        where = "" if address == package.url else f" from {shown_address(address)}"
+        where = "" if address == package.url else f" from {download.masked(address)}"
         download.say(f"fetched {package.url}{where}: {size} bytes, {time.monotonic() - began:.2f} s")
         return Stored(package, sha256, entry)
 
@@ -237,14 +250,28 @@ class PackageCache:
             if not entry.is_dir():  # else a lock of another kind named it, too
                 raise
 
+    def _sweep(self) -> None:
+        """Removes what killed runs have left. A package that they brought in time nobody asks for again."""
+        for path in (*self._folder.glob("pkgs/.*"), *self._folder.glob("views/.*")):
+            with contextlib.suppress(OSError, BrokenError):
+                if path.suffix == ".part" and path.parent.name == "pkgs":
+                    with self._held(path.stem.removeprefix("."), wait=0.0):
+                        remove_tree(path)
+                elif time.time() - path.lstat().st_mtime > _FORGOTTEN_SECONDS:
+                    remove_tree(path)
+
     def _discard(self, path: Path) -> None:
         """Takes a folder out of the cache in one step, and then apart."""
         if not path.exists():
             return
-        aside = Path(tempfile.mkdtemp(dir=self._folder / "pkgs", prefix=".", suffix=".gone"))
+        aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=".", suffix=".gone"))
         with contextlib.suppress(FileNotFoundError):
             path.rename(aside / "package")
         remove_tree(aside)
+
+
+def _has_links(view: Path, rows: Iterable[tuple[str, str]]) -> bool:
+    return all((view / name).is_symlink() for name, _ in rows) and view.is_dir()
 
 
 async def _archive(package: LockedPackage, address: str, part: Path, download: Download) -> Path:
@@ -252,6 +279,8 @@ async def _archive(package: LockedPackage, address: str, part: Path, download: D
     if not package.url.endswith(_SUFFIXES):
         raise failures.unfit(package, f"it is no conda package: those end in {' or '.join(_SUFFIXES)}")
     if address.startswith("file:"):
+        from urllib.request import url2pathname  # with a client for HTTP and one for mail behind it
+
         path = Path(url2pathname(urlsplit(address).path))
         if not path.is_file():
             raise failures.gone(package, download.upgrade)
@@ -263,7 +292,7 @@ async def _archive(package: LockedPackage, address: str, part: Path, download: D
             return path
         kind = failures.kind_of(said)
         if kind != "passing" or attempt == TRIES:
-            said = shown_address(said.replace(address, package.url))
+            said = download.masked(said.replace(address, package.url))
             raise failures.download_failed(package, "disk" if has_no_room(part) else kind, said, download.upgrade)
         download.say(f"{package.url} broke off, and is asked for again")
         await asyncio.sleep(_FIRST_WAIT_SECONDS * attempt)

@@ -48,8 +48,8 @@ class PackageNote(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     build: str
     paths: str
-    #: Empty where they were seen through a front end that does not record them.
     placeholders: str = ""
+    #: Empty where the file system has no such mark.
     executable: str = ""
     #: ``None`` where nobody has read the package itself.
     entry_points: tuple[str, ...] | None = None
@@ -161,13 +161,11 @@ def attest_records(
     the ledger does not know is noted and holds. It must be called before anything of the environment runs.
     """
     installed = {record.name: record for record in records}
-    # mamba leaves placeholders out of what it records, of all packages alike.
-    told = any(row.placeholder for record in installed.values() for row in record.claims)
     verdicts: dict[str, list[str]] = {}
     for package in sorted(packages, key=lambda package: package.name):
         record = installed.get(package.name)
         if package.manager == "conda" and record is not None:  # one that is not installed is another check's finding
-            seen = _seen(prefix, record, executable, placeholders=told)
+            seen = _seen(prefix, record, executable)
             sha256 = package.sha256 or ledger.sha256_of(package.md5) or record.sha256
             held = ledger.note(sha256) if sha256 else None
             if held is None and sha256 and trust_first:
@@ -180,7 +178,7 @@ def attest_records(
     return Attestation(**{verdict: tuple(names) for verdict, names in verdicts.items()})
 
 
-def _seen(prefix: Path, record: CondaRecord, executable: Container[str] | None, *, placeholders: bool) -> PackageNote:
+def _seen(prefix: Path, record: CondaRecord, executable: Container[str] | None) -> PackageNote:
     rows, subdir = record.claims, record.subdir
     files = (row for row in rows if row.kind == "hardlink" and executable is not None and row.path in executable)
     return PackageNote(
@@ -188,7 +186,7 @@ def _seen(prefix: Path, record: CondaRecord, executable: Container[str] | None, 
         version=record.version,
         build=record.build,
         paths=paths_digest(rows, lambda row: _target(prefix, row), subdir=subdir),
-        placeholders=placeholder_digest(rows, subdir=subdir) if placeholders else "",
+        placeholders=placeholder_digest(rows, subdir=subdir),
         executable="" if executable is None else executable_digest((f.wanted or f.path for f in files), subdir=subdir),
         learned="install",
     )

@@ -230,6 +230,7 @@ def _locked(package: Package, file: object, platform: str, canonical: Callable[[
         platform=platform,
         url=address,
         sha256=hashes["sha256"],
+        by_address=package.archive is not None,
     )
 
 

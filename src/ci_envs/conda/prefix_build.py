@@ -38,7 +38,7 @@ def build_prefix(leg: Leg, lock: Lock, work: Work, *, pattern: str) -> Environme
     conda = [package for package in packages if package.manager == "conda"]
     frontend = choose(work.config.conda, pattern, work.environ)
     _refuse_other_machine(work, conda)
-    install(work, conda, frontend=frontend, settings=asked.settings, lock=lock)
+    install(work, conda, frontend=frontend, settings=asked.settings, channels=asked.channels, lock=lock)
     run_allowed(work, conda, work.config.conda.post_link_scripts, already=frontend.runs_scripts)
     _write_variables(work)
     _install_pip(work, [package for package in packages if package.manager == "pip"], lock)
@@ -68,18 +68,22 @@ def _write_variables(work: Work) -> None:
 
 
 def _install_pip(work: Work, packages: Sequence[LockedPackage], lock: Lock) -> None:
-    """``uv pip install --no-deps --require-hashes``: by name and hash, from whatever index is configured here."""
+    """``uv pip install --no-deps`` with hashes: by name, from whatever index is configured here.
+
+    Not ``--require-hashes``: uv would want a hash of each ``constraint-dependencies`` too, and takes those from any
+    folder above. Each line has its own, or the commit of a repository.
+    """
     if not packages:
         return
     lines = [_requirement(package) for package in packages]
     with tempfile.TemporaryDirectory(dir=work.temp) as name:
         listed = Path(name) / "pip.txt"
         listed.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        words = ("pip", "install", "--python", Scheme.of(work.prefix).python, "--no-deps", "--require-hashes")
+        words = ("pip", "install", "--python", Scheme.of(work.prefix).python, "--no-deps", "--verify-hashes")
         outcome = uv(work, *words, "--requirement", listed, env=work.pip_indexes)
         fail_install(work, outcome, lock)
 
 
 def _requirement(package: LockedPackage) -> str:
     named = f"{package.name}=={package.version}" if is_from_index(package) else f"{package.name} @ {package.url}"
-    return f"{named} --hash=sha256:{package.sha256}"
+    return f"{named} --hash=sha256:{package.sha256}" if package.sha256 else named

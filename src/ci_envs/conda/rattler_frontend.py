@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import re
 import time
 from typing import TYPE_CHECKING
@@ -113,14 +113,14 @@ class _Linking:
         began = time.monotonic()
         try:
             linking = install(
-                [_record(one) for one in stored],
+                [_record(one, self._download.address(one.package.url)) for one in stored],
                 target_prefix=self._work.prefix,
                 package_cache=self._cache.for_rattler(stored),
                 show_progress=False,
                 execute_link_scripts=False,
             )
-            # Not to be interrupted: rattler's own threads would go on writing while the prefix is removed.
-            asyncio.run(linking)
+            # rattler's own threads would go on writing while whoever stopped us removes the prefix.
+            complete(linking, to_its_end=True)
         except (InstallerError, _DamagedError) as error:
             return str(error)
         self._journal(f"linked {len(stored)} packages into {self._work.prefix}, {time.monotonic() - began:.2f} s")
@@ -143,21 +143,24 @@ class _DamagedError(Exception):
     """A package in the cache whose metadata cannot be read."""
 
 
-def _record(one: Stored) -> RepoDataRecord:
+def _record(one: Stored, address: str) -> RepoDataRecord:
     """What rattler installs: the package's own metadata, with the address, hash and dependencies of the lock."""
     from rattler import PackageRecord, RepoDataRecord
 
-    package = one.package
+    package, info = one.package, one.folder / "info"
     try:
-        record = PackageRecord.from_index_json(
-            one.folder / "info" / "index.json", sha256=one.sha256, md5=package.md5 or None
-        )
+        record = PackageRecord.from_index_json(info / "index.json", sha256=one.sha256, md5=package.md5 or None)
+        with contextlib.suppress(FileNotFoundError):  # packages from before there was one
+            # What it cannot read, rattler would download past our settings, and put into the view.
+            msgspec.json.decode((info / "paths.json").read_bytes(), type=msgspec.Raw)
     except Exception as error:
         raise _DamagedError(f"{one.folder.name} cannot be read: {error}") from error
     if package.depends:
         record.depends = list(package.depends)
-    channel, _, file_name = package.url.rpartition("/")
-    return RepoDataRecord(record, file_name, package.url, channel.rpartition("/")[0])
+    # A lock may name a folder of the project, relative to it; conda-meta needs an address.
+    url = package.url if "://" in package.url else address
+    channel, _, file_name = url.rpartition("/")
+    return RepoDataRecord(record, file_name, url, channel.rpartition("/")[0])
 
 
 def _is_whole(one: Stored) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -135,6 +134,8 @@ async def _hashes(solve: Solve, records: Sequence[RepoDataRecord]) -> tuple[dict
             f"the channel's index has no hash of {lacking[0].file_name}, and nothing may be downloaded",
             hint="lock once without --offline",
         )
+    import asyncio
+
     client = make_client(solve.request.settings, solve.request.channels, answer_seconds=0)
     at_once = asyncio.Semaphore(_AT_ONCE)
 
@@ -170,11 +171,13 @@ class _Digesting:
 
 
 async def _digested(url: str, client: Client) -> tuple[str, str]:
+    import asyncio
+
     from rattler.package_streaming import download_to_writer
 
     digests = _Digesting()
     if url.startswith("file:"):
-        digests.write(await asyncio.to_thread((folder(url)).read_bytes))
+        digests.write(await asyncio.to_thread(folder(url).read_bytes))
     else:
         try:
             await download_to_writer(client, url, digests)

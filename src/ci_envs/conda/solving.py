@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ci_envs.model.leg import Resolution
     from ci_envs.work import Work
 
-__all__ = ["SolveRequest", "known_to_channels", "solve"]
+__all__ = ["Solve", "SolveRequest", "known_to_channels", "prepared", "solve"]
 
 NOARCH = "noarch"
 
@@ -93,6 +93,21 @@ def solve(request: SolveRequest, work: Work | None = None) -> tuple[LockedPackag
     Raises :class:`LockError` where nothing meets the specs, a name or a channel is unknown, or a package has no hash
     that could be had; :class:`BrokenError` where a channel or the disk failed.
     """
+    try:
+        done = complete(prepared(request).run())
+    except explaining.NoChannelError as error:
+        raise _with_line(error, request, work) from error
+    for finding in (*channel_findings(request.channels, request.settings), *done.findings):
+        if work is not None and finding not in work.findings:
+            work.findings.append(finding)
+    return done.packages
+
+
+def prepared(request: SolveRequest) -> Solve:
+    """A solve with its specs read, before any channel is asked.
+
+    Raises :class:`LockError` where no channel is named, and for what is no match spec.
+    """
     require_rattler()
     if not request.channels:
         raise LockError(
@@ -101,14 +116,7 @@ def solve(request: SolveRequest, work: Work | None = None) -> tuple[LockedPackag
             hint="write `channels: [conda-forge]`",
         )
     usable_folder(request.settings.repodata)
-    try:
-        done = complete(Solve(request).run())
-    except explaining.NoChannelError as error:
-        raise _with_line(error, request, work) from error
-    for finding in (*channel_findings(request.channels, request.settings), *done.findings):
-        if work is not None and finding not in work.findings:
-            work.findings.append(finding)
-    return done.packages
+    return Solve(request)
 
 
 def known_to_channels(

@@ -19,10 +19,14 @@ import msgspec
 from ci_envs import command
 from ci_envs.cache import cache_root, usable_folder
 from ci_envs.conda import failures
+from ci_envs.conda.addresses import clean, secrets
+from ci_envs.conda.completing import complete_records
 from ci_envs.conda.explicit import in_dependency_order
+from ci_envs.conda.tool_home import named_secrets, private_home, write_private
 from ci_envs.conda.tool_output import read_failure
 from ci_envs.errors import ToolMissing
 from ci_envs.layout import remove_tree, write_atomically
+from ci_envs.redact import MASK
 from ci_envs.tools import tool_version
 
 if TYPE_CHECKING:
@@ -58,11 +62,6 @@ _CONDA = {
     "CONDA_ALWAYS_YES": "true",
 }
 
-#: Where credentials are kept below a home: netrc, mamba's, and anaconda-client's tokens.
-_CREDENTIALS = (".netrc", "_netrc", ".mamba/auth", ".continuum", ".local/share/binstar", ".config/binstar")
-
-_TOKEN = re.compile(r"/t/([^/\s]+)/")
-
 
 class ToolFrontend:
     """One of the three."""
@@ -81,21 +80,28 @@ class ToolFrontend:
         """Makes the prefix. Offline, what the tool's own cache lacks is named."""
         self._require_version(work)
         pkgs = usable_folder(self._pkgs(work))
-        if work.policy.offline:
-            missing = [one for one in packages if not _is_cached(pkgs, one) and not one.url.startswith("file:")]
-            if missing:
-                raise failures.not_cached(missing)
-        with tempfile.TemporaryDirectory(dir=work.temp) as name:
-            folder = Path(name)
-            listed = folder / "explicit.txt"  # a name by which newer condas know what it is
-            addresses = {download.address(one.url): one for one in packages}
-            _write_private(listed, _explicit(packages, download))
-            env = {**self._variables(work, pkgs), **_home(folder / "home", work.environ), **_secrets(addresses)}
-            outcome = work.run([self.program, *self._words(work, listed)], env=env, network=not work.policy.offline)
-        if not outcome:
-            raise self._failure(work, outcome, addresses, download)
-        _use_own_addresses(work.prefix, packages)
+        addresses = {_address(pkgs, one, download): one for one in packages}
+        missing = [one for url, one in addresses.items() if not url.startswith("file:") and not _is_cached(pkgs, one)]
+        if missing and work.policy.offline:
+            raise failures.not_cached(missing)
+        try:
+            with tempfile.TemporaryDirectory(dir=work.temp) as name:
+                outcome = self._run(work, Path(name), addresses, download)
+            if not outcome:
+                raise self._failure(work, outcome, addresses, download)
+            _use_own_addresses(work.prefix, packages)
+        finally:
+            _scrub(pkgs, work.prefix, addresses)
         _refuse_too_short(work.prefix)
+        complete_records(work.prefix, pkgs)
+
+    def _run(self, work: Work, folder: Path, addresses: Mapping[str, LockedPackage], download: Download) -> Outcome:
+        listed = folder / "explicit.txt"  # a name by which newer condas know what it is
+        write_private(listed, _explicit(addresses))
+        home = private_home(folder / "home", work.environ)
+        env = {**self._variables(work), **home, **download.tool_variables, **named_secrets(addresses)}
+        # It repeats its own requests; begun again as a whole it would find a prefix that is there.
+        return work.run([self.program, *self._words(work, listed)], env=env, network=False)
 
     def forget(self, work: Work, packages: Sequence[LockedPackage]) -> None:
         """Takes packages out of the tool's cache: archives and what was unpacked of them, flat or by channel."""
@@ -116,7 +122,8 @@ class ToolFrontend:
         scripts = [_NO_SCRIPTS] if self._skips_scripts() else []
         return [*words, "--no-rc", "--no-pyc", "--safety-checks", "enabled", *scripts]
 
-    def _variables(self, work: Work, pkgs: Path) -> dict[str, str]:
+    def _variables(self, work: Work) -> dict[str, str]:
+        pkgs = self._pkgs(work)
         if self.name == "conda":
             return {**_CONDA, "CONDA_PKGS_DIRS": str(pkgs), "CONDA_OFFLINE": str(work.policy.offline).lower()}
         root = usable_folder(cache_root(work.environ) / "conda" / "mamba-root")
@@ -166,9 +173,17 @@ class ToolFrontend:
         return failures.link_failed(f"{self.name}: {failure.said}", work.layout.shown(work.log))
 
 
-def _explicit(packages: Sequence[LockedPackage], download: Download) -> str:
-    lines = (f"{download.address(one.url)}{_fragment(one)}" for one in in_dependency_order(packages))
+def _address(pkgs: Path, package: LockedPackage, download: Download) -> str:
+    """Where the tool is to look. What it has already it knows by an address without credentials (see below)."""
+    address = download.tool_address(package.url)
+    return clean(address) if _is_cached(pkgs, package) else address
+
+
+def _explicit(addresses: Mapping[str, LockedPackage]) -> str:
+    told = {package.url: address for address, package in addresses.items()}
+    packages = in_dependency_order(tuple(addresses.values()))
     platform = next((one.platform for one in packages), "")
+    lines = (f"{told[one.url]}{_fragment(one)}" for one in packages)
     return "\n".join([f"# platform: {platform}", "@EXPLICIT", *lines, ""])
 
 
@@ -176,36 +191,32 @@ def _fragment(package: LockedPackage) -> str:
     return f"#sha256:{package.sha256}" if package.sha256 else f"#{package.md5}" if package.md5 else ""
 
 
-def _write_private(path: Path, text: str) -> None:
-    """Addresses may hold credentials."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-
-
-def _secrets(addresses: Mapping[str, LockedPackage]) -> dict[str, str]:
-    """Tokens under names that say so: what a command is given so is masked in its log."""
-    tokens = sorted({found[1] for address in addresses if (found := _TOKEN.search(address))})
-    return {f"CI_ENVS_CHANNEL_{number}_TOKEN": token for number, token in enumerate(tokens)}
-
-
-def _home(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """A home with nothing in it but ways to the user's credentials."""
-    folder.mkdir()
-    known = environ.get("HOME") or environ.get("USERPROFILE")
-    for name in _CREDENTIALS if known else ():
-        source, link = Path(known or "", name), folder / name
-        if source.exists():
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(source, target_is_directory=source.is_dir())
-    places = {"XDG_CONFIG_HOME": ".config", "XDG_DATA_HOME": ".local/share", "XDG_CACHE_HOME": ".cache"}
-    homes = {"HOME": folder, "USERPROFILE": folder, **{name: folder / place for name, place in places.items()}}
-    return {name: str(path) for name, path in homes.items()}
-
-
 def _is_cached(pkgs: Path, package: LockedPackage) -> bool:
     """Flat, as conda and older mambas keep packages, or in a folder for each channel."""
-    file = package.url.rpartition("/")[2]
-    return next(pkgs.rglob(file), None) is not None or next(pkgs.rglob(failures.stem(package)), None) is not None
+    for path in pkgs.rglob(f"{failures.stem(package)}/info/repodata_record.json"):
+        told = msgspec.json.decode(path.read_bytes())
+        hashes = (told.get("sha256"), told.get("md5"))
+        if package.sha256 in hashes if package.sha256 else package.md5 in hashes:
+            return True
+    return False
+
+
+def _scrub(pkgs: Path, prefix: Path, addresses: Mapping[str, LockedPackage]) -> None:
+    """Takes credentials out of what the tool has noted of addresses: in its cache, and in the environment."""
+    held = {address: package for address, package in addresses.items() if clean(address) != address}
+    if not held:
+        return
+    records = (f"{failures.stem(package)}/info/repodata_record.json" for package in held.values())
+    paths = [path for record in records for path in pkgs.rglob(record)]
+    paths += [*pkgs.glob("urls*"), *(path for path in (prefix / "conda-meta").glob("*") if path.is_file())]
+    for path in paths:
+        text = before = path.read_text(encoding="utf-8", errors="surrogateescape")
+        for address in held:
+            text = text.replace(address, clean(address))
+            for secret in secrets(address):
+                text = text.replace(secret, MASK) if secret else text
+        if text != before:
+            write_atomically(path, text.encode("utf-8", "surrogateescape"))
 
 
 def _meant(text: str, addresses: Mapping[str, LockedPackage]) -> LockedPackage | None:
@@ -221,7 +232,7 @@ def _use_own_addresses(prefix: Path, packages: Sequence[LockedPackage]) -> None:
     for path in (prefix / "conda-meta").glob("*.json"):
         told = msgspec.json.decode(path.read_bytes())
         package = by_stem.get(path.stem)
-        if package is not None and isinstance(told, dict) and told.get("url") != package.url:
+        if package is not None and "://" in package.url and isinstance(told, dict) and told.get("url") != package.url:
             told |= {"url": package.url, "channel": package.url.rpartition("/")[0].rpartition("/")[0]}
             write_atomically(path, msgspec.json.format(msgspec.json.encode(told), indent=2))
 

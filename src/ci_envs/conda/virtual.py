@@ -170,17 +170,16 @@ def _cuda_of(accelerator: str, said: Sequence[VirtualPackage]) -> VirtualPackage
     kind, word, version = accelerator.partition("cuda")
     if kind or not word:
         return None
+    if "." in version:
+        return VirtualPackage(_CUDA, version, source="accelerator")
     for one in said:
         if not one.version:
             raise UsageError(
                 f"{one.source} takes {_CUDA} away, and the leg's accelerator is {accelerator}",
                 hint="a lock for the CPU is that of a leg without an accelerator",
             )
-    if "." in version:
-        return VirtualPackage(_CUDA, version, source="accelerator")
-    fitting = [one for one in said if not version or one.version.split(".")[0] == version]
-    if fitting:
-        return fitting[0]
+        if not version or one.version.split(".")[0] == version:
+            return one
     known = _newest_cuda()
     newest = known.get(version, version) if version else max(known.values(), key=lambda text: int(text.split(".")[0]))
     return VirtualPackage(_CUDA, newest, source="accelerator")

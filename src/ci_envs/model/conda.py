@@ -76,6 +76,8 @@ class LockedPackage(msgspec.Struct, frozen=True, kw_only=True):
     #: Match specs for conda (``python >=3.12,<3.13.0a0``), ``name specifier`` for pip.
     depends: tuple[str, ...] = ()
     categories: tuple[str, ...] = ("main",)
+    #: Of pip: whether the address itself was asked for (``name @ https://...``); no index need have the file.
+    by_address: bool = False
 
 
 class CondaLock(msgspec.Struct, frozen=True, kw_only=True):

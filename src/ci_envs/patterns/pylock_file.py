@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from ci_envs.detect import python_wanted
 from ci_envs.errors import LockError
 from ci_envs.layout import write_atomically
+from ci_envs.locks.changes import changed_pins
 from ci_envs.locks.insync import in_sync
 from ci_envs.locks.pylock import read_pylock
 from ci_envs.locks.scrub import scrub_pylock
 from ci_envs.model.lock import Lock
 from ci_envs.patterns.installing import uv
-from ci_envs.patterns.requirement_locks import inputs_of, stale_error, unsatisfied
+from ci_envs.patterns.requirement_locks import inputs_of, not_solved, refuse_changes, stale_error, unsatisfied
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +47,8 @@ def lock_pylock(leg: Leg, work: Work, selected: Sequence[str]) -> Lock:
             raise stale_error(work, stale)
         if not exists or stale or mode == "update":
             _make(leg, work, selected, upgrade=mode == "update")
+        elif work.policy.solve:
+            _refuse_what_is_resolved_otherwise(leg, work, selected)
     return Lock(
         path=NAME,
         format="pylock",
@@ -66,8 +69,29 @@ def _stale(work: Work) -> tuple[Stale, ...]:
     ).stale
 
 
+def _refuse_what_is_resolved_otherwise(leg: Leg, work: Work, selected: Sequence[str]) -> None:
+    selection = work.selection
+    if not (selection.files or selection.lines or selection.dynamic or work.project.exists("uv.lock")):
+        not_solved(work, NAME)
+        return
+    text = _compiled(leg, work, selected, upgrade=False)
+    new = read_pylock(text, path=NAME, markers=work.interpreter.markers)
+    refuse_changes(work, NAME, changed_pins(_read(work).lock, new.lock))
+
+
 def _make(leg: Leg, work: Work, selected: Sequence[str], *, upgrade: bool) -> None:
     work.begins()
+    before = work.project.text(NAME)
+    text = _compiled(leg, work, selected, upgrade=upgrade)
+    if text != before:
+        write_atomically(work.project.path(NAME), text.encode())
+        work.project.forget(NAME)
+        verb = "renewed" if before is not None else "made"
+        work.find("LOCK003", "info", f"lock {verb}", f"{NAME} was {verb}: commit it", file=NAME)
+
+
+def _compiled(leg: Leg, work: Work, selected: Sequence[str], *, upgrade: bool) -> str:
+    """The file's text as uv makes it today."""
     before = work.project.text(NAME)
     with tempfile.TemporaryDirectory(dir=work.temp) as name:
         # uv keeps the pins of a file that is there, and takes only this name for a pylock.
@@ -78,12 +102,7 @@ def _make(leg: Leg, work: Work, selected: Sequence[str], *, upgrade: bool) -> No
         if not outcome:
             raise unsatisfied(work, outcome)
         header = f"# Made by ci-envs; renew with: ci-envs lock --only '{leg.id}'\n"
-        text = scrub_pylock(output.read_text(encoding="utf-8"), header=header, path=NAME)
-    if text != before:
-        write_atomically(work.project.path(NAME), text.encode())
-        work.project.forget(NAME)
-        verb = "renewed" if before is not None else "made"
-        work.find("LOCK003", "info", f"lock {verb}", f"{NAME} was {verb}: commit it", file=NAME)
+        return scrub_pylock(output.read_text(encoding="utf-8"), header=header, path=NAME)
 
 
 def _oldest(work: Work) -> list[str]:

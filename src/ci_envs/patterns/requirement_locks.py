@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from ci_envs import trouble
 from ci_envs.errors import LockError
 from ci_envs.layout import write_atomically
+from ci_envs.locks.changes import changed_pins
 from ci_envs.locks.insync import direct_extras, in_sync
 from ci_envs.locks.requirements import classify, read_requirements
 from ci_envs.locks.scrub import header_for, scrub_requirements
@@ -33,7 +34,16 @@ if TYPE_CHECKING:
     from ci_envs.model.leg import Leg
     from ci_envs.work import Work
 
-__all__ = ["Compiler", "inputs_of", "lock_requirements", "own_lock_path", "stale_error", "unsatisfied"]
+__all__ = [
+    "Compiler",
+    "inputs_of",
+    "lock_requirements",
+    "not_solved",
+    "own_lock_path",
+    "refuse_changes",
+    "stale_error",
+    "unsatisfied",
+]
 
 
 # What is left of "-e file:///home/me/project[dev]" and of "project @ file:///home/me/project" when it is scrubbed.
@@ -74,6 +84,8 @@ def lock_requirements(leg: Leg, work: Work, compiler: Compiler) -> Lock:
     mode = work.policy.mode
     if _is_by_hand(leg, work):
         # There is no intent that it could be held against.
+        if work.policy.solve:
+            not_solved(work, work.selection.files[0])
         return _lock_of(work, tuple(_Target(name) for name in work.selection.files))
     targets = _targets(leg, work)
     missing = [target.path for target in targets if not work.project.exists(target.path)]
@@ -88,6 +100,8 @@ def lock_requirements(leg: Leg, work: Work, compiler: Compiler) -> Lock:
                 _make(leg, work, compiler, target, upgrade=mode == "update")
             if stale := _stale(work, targets):
                 raise stale_error(work, stale)
+        elif work.policy.solve:
+            _refuse_what_is_resolved_otherwise(leg, work, compiler, targets)
     return _lock_of(work, targets)
 
 
@@ -172,26 +186,59 @@ def _told_by_build(read: ReadLock, file: str) -> Iterator[Requirement]:
             yield Requirement(text=name, name=name, file=file)
 
 
-def stale_error(work: Work, stale: Sequence[Stale]) -> LockError:
-    """Which requirement is not satisfied by which pin, and the command that mends it."""
+def stale_error(work: Work, stale: Sequence[Stale], *flags: str) -> LockError:
+    """Which requirement is not satisfied by which pin, and the command that mends it, with its flags."""
     shown = "; ".join(item.message for item in stale[:5]) + (f"; and {len(stale) - 5} more" if len(stale) > 5 else "")
     first = stale[0]
     place = f"{first.file}:{first.line}: " if first.line else f"{first.file}: "
     return LockError(
         f"{shown.removeprefix(place)}; the lock is stale",
-        hint=f"renew it with: {work.lock_command()}",
+        hint=f"renew it with: {work.lock_command(*flags)}",
         file=first.file,
         line=first.line,
     )
 
 
+def refuse_changes(work: Work, path: str, found: Sequence[Stale]) -> None:
+    """:class:`LockError` where a new resolution changed something; each change is a finding."""
+    for one in found:
+        work.find("LOCK036", "error", "resolved otherwise today", one.message, file=path)
+    if found:
+        # What judging does not see, a plain `lock` does not renew.
+        raise stale_error(work, found, "--upgrade")
+
+
+def not_solved(work: Work, path: str) -> None:
+    """Notes that there was nothing to resolve anew from."""
+    message = f"nothing says what {path} could be made from anew: it was judged by itself"
+    work.find("LOCK007", "info", "not solved", message, file=path)
+
+
+def _refuse_what_is_resolved_otherwise(leg: Leg, work: Work, compiler: Compiler, targets: tuple[_Target, ...]) -> None:
+    """What judging cannot see: a pin that its parent refuses, a release that is gone."""
+    for target in targets:
+        text = _compiled(leg, work, compiler, target, upgrade=False)
+        new = read_requirements(text, path=target.path, markers=work.interpreter.markers, sha256="")
+        refuse_changes(work, target.path, changed_pins(_read(work, target.path).lock, new.lock))
+
+
 def _make(leg: Leg, work: Work, compiler: Compiler, target: _Target, *, upgrade: bool) -> None:
     work.begins()
     before = work.project.text(target.path)
+    text = _compiled(leg, work, compiler, target, upgrade=upgrade)
+    if text != before:
+        write_atomically(work.project.path(target.path), text.encode())
+        work.project.forget(target.path)
+        verb = "renewed" if before is not None else "made"
+        work.find("LOCK003", "info", f"lock {verb}", f"{target.path} was {verb}: commit it", file=target.path)
+
+
+def _compiled(leg: Leg, work: Work, compiler: Compiler, target: _Target, *, upgrade: bool) -> str:
+    """The lock's text as a compiler makes it today; the pins that it has are kept where they fit."""
     with tempfile.TemporaryDirectory(dir=work.temp) as name:
         folder = Path(name)
         output = folder / "compiled.txt"
-        output.write_text(before or "", encoding="utf-8")
+        output.write_text(work.project.text(target.path) or "", encoding="utf-8")
         stand_ins = _stand_ins(target.lines, folder)
         inputs = (*map(work.project.path, target.files), *stand_ins, *_dynamic(target.dynamic))
         outcome = compiler(work, inputs, output, upgrade=upgrade)
@@ -205,12 +252,7 @@ def _make(leg: Leg, work: Work, compiler: Compiler, target: _Target, *, upgrade:
             names={form: stand_ins[path] for path in stand_ins for form in (str(path), _relative(path, work))},
             path=target.path,
         )
-    text = without_project(text)
-    if text != before:
-        write_atomically(work.project.path(target.path), text.encode())
-        work.project.forget(target.path)
-        verb = "renewed" if before is not None else "made"
-        work.find("LOCK003", "info", f"lock {verb}", f"{target.path} was {verb}: commit it", file=target.path)
+    return without_project(text)
 
 
 def without_project(text: str) -> str:

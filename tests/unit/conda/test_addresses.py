@@ -21,7 +21,7 @@ from ci_envs.conda.addresses import (
 )
 from ci_envs.errors import LockError, UsageError
 
-HOME, ROOT = Path("/home/me"), Path("/work/my project")
+HOME, ROOT = Path("/home/me"), Path("/data/my project")
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_a_folder_is_told_from_a_name(text: str, expected: object) -> None:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("./chan", "file:///work/my%20project/chan"),
-        ("../chan/", "file:///work/chan"),
+        ("./chan", "file:///data/my%20project/chan"),
+        ("../chan/", "file:///data/chan"),
         ("/srv/./chan", "file:///srv/chan"),
         ("~/chan", "file:///home/me/chan"),
         ("C:\\My Channels\\chan", "file:///C:/My%20Channels/chan"),
@@ -112,20 +112,20 @@ def test_a_folder_has_an_address(path: str, expected: str) -> None:
 
 
 def test_the_address_of_a_folder_leads_back_to_it() -> None:
-    assert folder("file:///work/my%20project/chan") == ROOT / "chan"
+    assert folder("file:///data/my%20project/chan") == ROOT / "chan"
     assert folder("file:///C:/My%20Channels") == Path("C:/My Channels")
 
 
 def test_a_folder_of_the_project_is_told_relative_to_it_and_found_again() -> None:
-    url = "file:///work/my%20project/a%2Bb/noarch/x-1-0.conda"
+    url = "file:///data/my%20project/a%2Bb/noarch/x-1-0.conda"
 
     assert inside(url, ROOT) == "./a%2Bb/noarch/x-1-0.conda"
     assert outside("./a%2Bb/noarch/x-1-0.conda", ROOT) == url
-    assert inside("file:///work/my%20project", ROOT) == "./."
-    assert outside("./.", ROOT) == "file:///work/my%20project"
+    assert inside("file:///data/my%20project", ROOT) == "./."
+    assert outside("./.", ROOT) == "file:///data/my%20project"
 
 
-@pytest.mark.parametrize("url", ["file:///work/my%20projects/x", "file:///srv/x", "https://h.example/x"])
+@pytest.mark.parametrize("url", ["file:///data/my%20projects/x", "file:///srv/x", "https://h.example/x"])
 def test_what_lies_outside_keeps_its_address(url: str) -> None:
     assert inside(url, ROOT) == url
     assert inside(url, None) == url

@@ -118,7 +118,7 @@ def test_settings_are_shown_without_what_may_hold_a_password(home: Path) -> None
         "custom_channels: {b: 'https://c.example/t/geheim/x'}\n"
     )
 
-    assert "geheim" not in repr(read(home, text, TOKEN="geheim"))  # noqa: S106 - the test's own
+    assert "geheim" not in repr(read(home, text, TOKEN="geheim"))
 
 
 def test_settings_with_other_values_compare_by_them(home: Path) -> None:

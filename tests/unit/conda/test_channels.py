@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +16,9 @@ from ci_envs.conda.channels import (
 )
 from ci_envs.errors import LockError, UsageError
 from ci_envs.model.config import CondaConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ANACONDA = "https://conda.anaconda.org"
 REPO = "https://repo.anaconda.com"
@@ -37,7 +40,7 @@ def settings(
 
 
 def one(word: str, tmp_path: Path, condarc: str = "", **environ: str) -> ChannelAddress:
-    (found,) = resolve([word], settings(tmp_path, condarc, **environ))
+    (found,) = resolve([word], settings(tmp_path, condarc, None, **environ))
     return found
 
 
@@ -145,11 +148,9 @@ def test_a_folder_of_the_project_is_relative_to_it(tmp_path: Path) -> None:
     assert one("~/a", tmp_path).canonical == f"file://{tmp_path}/home/a"
 
 
-@pytest.mark.parametrize("word", ["", "conda forge", "a;b", "<unknown>", "$(x)", "local", "a//b", "https://", "-"])
+@pytest.mark.parametrize("word", ["", "conda forge", "a;b", "<unknown>", "$(x)", "local", "a//b", "https://"])
 def test_a_word_that_is_no_channel_is_refused(tmp_path: Path, word: str) -> None:
-    if word == "-":
-        pytest.skip("a name")
-    with pytest.raises(UsageError, match="channel|address"):
+    with pytest.raises(UsageError, match=r"channel|address"):
         one(word, tmp_path)
 
 
@@ -212,7 +213,7 @@ def test_sentences_are_told_without_credentials(tmp_path: Path) -> None:
     told = settings(
         tmp_path,
         "proxy_servers: {http: 'http://p:proxy-secret@p.example'}\n",
-        MY_PASSWORD="of-a-variable",  # noqa: S106 - the test's own
+        MY_PASSWORD="of-a-variable",
     )
     way = routes(told, resolve(["https://me:p%40ssword@host.example/t/tk-4711/chan"], told))
 
@@ -278,7 +279,7 @@ def test_a_mirror_that_is_none_is_told(tmp_path: Path) -> None:
 def test_addresses_that_nothing_is_known_of_are_only_cleaned(tmp_path: Path) -> None:
     told = settings(tmp_path)
 
-    assert to_canonical("https://me:pw@h.example/t/tk/c/noarch/x-1-0.conda", told) == "https://h.example/c/noarch/x-1-0.conda"  # fmt: skip
+    assert to_canonical("https://me:pw@h.example/t/tk/c/x-1-0.conda", told) == "https://h.example/c/x-1-0.conda"
     assert to_canonical(f"file://{tmp_path}/project/wheels/x.whl", told) == "./wheels/x.whl"
     assert to_fetch("https://h.example/c/noarch/x-1-0.conda", told) == "https://h.example/c/noarch/x-1-0.conda"
     assert to_fetch("./c/noarch/x-1-0.conda", told) == f"file://{tmp_path}/project/c/noarch/x-1-0.conda"
@@ -295,10 +296,17 @@ def test_nothing_is_found_where_all_is_as_everywhere(tmp_path: Path) -> None:
     assert channel_findings(resolve(["conda-forge", "defaults"], told), told) == ()
 
 
+def test_channels_that_the_intent_does_not_name_are_found(tmp_path: Path) -> None:
+    told = settings(tmp_path, "channels: [conda-forge]\n")
+
+    (found,) = channel_findings(resolve([], told), told)
+
+    assert found.code == "LOCK031"
+    assert found.message.startswith("no channel is asked for, and channels in ~/.condarc:1 names conda-forge")
+
+
 def test_what_binds_a_lock_to_a_machine_is_found(tmp_path: Path) -> None:
-    told = settings(
-        tmp_path, "channel_alias: https://corp.example\nssl_verify: false\nchannel_priority: flexible\n"
-    )
+    told = settings(tmp_path, "channel_alias: https://corp.example\nssl_verify: false\nchannel_priority: flexible\n")
 
     found = channel_findings(resolve(["conda-forge", "file:///srv/chan", "./chan"], told), told)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,48 @@ def test_an_edited_file_is_found_and_named(tree: CondaTree) -> None:
 def test_a_file_of_any_kind_is_compared(tree: CondaTree, path: str) -> None:
     tree.write(path, (tree.prefix / path).read_bytes() + b"evil\n")
     assert told(tree) == [("ENV130", "error")]
+
+
+@pytest.mark.parametrize("path", ["bin/2to3", "bin/python3.12"])
+@pytest.mark.parametrize("front_end", ["rattler", "conda"])
+def test_what_an_installer_noted_of_an_altered_file_is_not_believed(
+    tmp_path: Path, front_end: FrontEnd, path: str
+) -> None:
+    """Who alters a package in the cache has the installer note the hash of what it makes of it."""
+    tree = CondaTree(tmp_path / "env", front_end)
+    files = {"bin/python3.12": f"\x7fELF{P}/lib\0\0".encode(), "bin/2to3": f"#!{P}/bin/python3.12\n"}
+    tree.install("python", files=files)
+    altered = (tree.prefix / path).read_bytes() + b"evil\n"
+    tree.write(path, altered)
+    note(tree, path, sha256_in_prefix=hashlib.sha256(altered).hexdigest())
+    assert told(tree) == [("ENV130", "error")]
+
+
+def test_a_file_without_the_prefix_is_its_packages_whatever_was_noted(tmp_path: Path) -> None:
+    tree = CondaTree(tmp_path / "env", "conda")
+    tree.install("python", files={"bin/2to3": f"#!{P}/bin/python3.12\n", "lib/os.py": "import sys\n"})
+    tree.write("lib/os.py", "import evil\n")
+    note(tree, "lib/os.py", sha256_in_prefix=hashlib.sha256(b"import evil\n").hexdigest())
+    assert told(tree) == [("ENV130", "error")]
+
+
+@pytest.mark.parametrize(("subdir", "codes"), [("osx-arm64", []), ("linux-64", ["ENV130"])])
+def test_a_program_that_was_signed_anew_on_macos_is_as_it_was_noted(
+    tmp_path: Path, subdir: str, codes: list[str]
+) -> None:
+    """Nobody can take the signature back."""
+    tree = CondaTree(tmp_path / "env", "rattler")
+    tree.install("python", files={"bin/python3.12": f"\x7fELF{P}/lib\0\0".encode()}, subdir=subdir)
+    tree.write("bin/python3.12", b"signed", 0o755)
+    note(tree, "bin/python3.12", sha256_in_prefix=hashlib.sha256(b"signed").hexdigest())
+    assert [code for code, _ in told(tree)] == codes
+
+
+def note(tree: CondaTree, path: str, **fields: str) -> None:
+    """Changes what the record of ``python`` says of a file."""
+    told = json.loads(tree.record("python").read_text())
+    next(row for row in told["paths_data"]["paths"] if row["_path"] == path).update(fields)
+    tree.record("python").write_text(json.dumps(told))
 
 
 def test_a_deleted_file_is_found(tree: CondaTree) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from ci_envs.conda.package_cache import Download, PackageCache, Stored
 from ci_envs.conda.package_files import PackageFiles
 from ci_envs.errors import UsageError
+from ci_envs.layout import held
 from ci_envs.model.conda import LockedPackage
 
 if TYPE_CHECKING:
@@ -82,6 +85,24 @@ def test_what_is_forgotten_is_gone_and_leaves_nothing(cache: PackageCache, tmp_p
     assert cache.ledger.known(SHA256), "what the package held stays true"
 
 
+def test_what_killed_runs_have_left_goes_with_the_next_one(cache: PackageCache, tmp_path: Path) -> None:
+    stored = Stored(package(), SHA256, put(cache, tmp_path))
+    pkgs, views = tmp_path / "conda/pkgs", tmp_path / "conda/views"
+    old = [pkgs / f".{SHA256}.part", pkgs / ".abc.gone", views / ".def.part"]
+    busy, new = pkgs / f".{'e' * 64}.part", pkgs / ".ghi.gone"
+    for path in (*old, busy, new):
+        (path / "package").mkdir(parents=True)
+    for path in old[1:]:
+        os.utime(path, (0, 0))
+    with held(tmp_path / "conda/locks" / f"{'e' * 64}.lock", "another run"):
+        assert asyncio.run(cache.bring([package()], nobody_asks())) == [stored]
+    assert [path for path in (*old, busy, new) if path.exists()] == [busy, new]
+
+
+def nobody_asks() -> Download:
+    return Download(client=lambda: pytest.fail("nothing asks for it"))
+
+
 def test_one_set_of_packages_has_one_view(cache: PackageCache, tmp_path: Path) -> None:
     stored = [
         Stored(package(), SHA256, put(cache, tmp_path)),
@@ -95,5 +116,16 @@ def test_one_set_of_packages_has_one_view(cache: PackageCache, tmp_path: Path) -
     assert len(list((tmp_path / "conda/views").iterdir())) == 2
 
 
+def test_a_view_that_was_changed_is_made_anew(cache: PackageCache, tmp_path: Path) -> None:
+    stored = [Stored(package(), SHA256, put(cache, tmp_path))]
+    cache.for_rattler(stored)
+    link = next((tmp_path / "conda/views").glob("*/spam-1.0-0"))
+    link.unlink()
+    link.mkdir()
+    cache.for_rattler(stored)
+    assert link.is_symlink()
+    assert [path.name for path in (tmp_path / "conda/views").iterdir()] == [link.parent.name]
+
+
 def test_an_address_is_the_locks_own_unless_told_otherwise() -> None:
-    assert Download(client=lambda: pytest.fail("nothing asks for it")).address("https://x") == "https://x"
+    assert nobody_asks().address("https://x") == "https://x"

@@ -38,7 +38,12 @@ def test_one_build_is_found_again_by_its_spec() -> None:
     from rattler import MatchSpec
 
     package = LockedPackage(
-        name="numpy", version="1!2.0+cpu", platform="linux-64", url="https://h.example/x", build="py312_0", subdir="noarch"
+        name="numpy",
+        version="1!2.0+cpu",
+        platform="linux-64",
+        url="https://h.example/x",
+        build="py312_0",
+        subdir="noarch",
     )
 
     match = MatchSpec(exactly(package))

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import importlib.util
+from pathlib import Path
+from typing import Literal
 
 import pytest
+import yaml
 
 from ci_envs.conda.virtual import (
     VirtualPackage,
@@ -15,9 +18,6 @@ from ci_envs.errors import UsageError
 from ci_envs.model.conda import PLATFORMS, LockedPackage
 from ci_envs.model.config import CondaConfig
 from ci_envs.project import Project
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Table = dict[str, "str | Literal[False]"]
 
@@ -58,10 +58,11 @@ def test_each_platform_has_stated_defaults(tmp_path: Path, platform: str, expect
 
 
 def test_the_defaults_are_those_of_conda_lock_but_for_cuda(tmp_path: Path) -> None:
-    conda_lock = pytest.importorskip("conda_lock.virtual_package")
-    import yaml
-
-    theirs = yaml.safe_load(conda_lock.DEFAULT_VIRTUAL_PACKAGES_YAML_PATH.read_text())["subdirs"]
+    # Found and not imported: importing conda_lock takes a second, and sets CONDA_ROOT.
+    spec = importlib.util.find_spec("conda_lock")
+    if spec is None or spec.origin is None:
+        pytest.skip("conda-lock is not installed")
+    theirs = yaml.safe_load(Path(spec.origin).with_name("default-virtual-packages.yaml").read_text())["subdirs"]
 
     for platform in PLATFORMS:
         expected = {name: text for name, text in theirs[platform]["packages"].items() if name != "__cuda"}
@@ -87,7 +88,9 @@ def test_packages_come_by_name_with_where_they_are_from(tmp_path: Path) -> None:
 
 
 def test_the_projects_file_replaces_the_defaults_of_the_platforms_it_has(tmp_path: Path) -> None:
-    file = "subdirs:\n  linux-64:\n    packages:\n      __glibc: 2.30\n      __unix: '0'\n      __archspec: 1 x86_64_v3\n"
+    file = (
+        "subdirs:\n  linux-64:\n    packages:\n      __glibc: 2.30\n      __unix: '0'\n      __archspec: 1 x86_64_v3\n"
+    )
 
     assert made_for(tmp_path, file=file) == {"__unix": "0", "__glibc": "2.30", "__archspec": "1 x86_64_v3"}
     assert made_for(tmp_path, "osx-arm64", file=file)["__osx"] == "11.0"
@@ -164,7 +167,8 @@ def test_taking_away_the_cuda_that_the_leg_names_is_a_contradiction(tmp_path: Pa
         made_for(tmp_path, accelerator="cuda12", CONDA_OVERRIDE_CUDA="")
     with pytest.raises(UsageError, match=r"conda\.virtual-packages takes __cuda away"):
         made_for(tmp_path, accelerator="cuda12", table={"__cuda": False})
-    assert made_for(tmp_path, accelerator="cuda12", table={"__cuda": False}, CONDA_OVERRIDE_CUDA="12.1")["__cuda"] == "12.1"  # fmt: skip
+    said = made_for(tmp_path, accelerator="cuda12", table={"__cuda": False}, CONDA_OVERRIDE_CUDA="12.1")
+    assert said["__cuda"] == "12.1"
 
 
 # What cannot be meant.
@@ -180,9 +184,7 @@ def test_taking_away_the_cuda_that_the_leg_names_is_a_contradiction(tmp_path: Pa
         ("subdirs: [\n", 1, "is not valid YAML"),
     ],
 )
-def test_a_file_that_cannot_be_meant_is_told_with_its_line(
-    tmp_path: Path, file: str, line: int, message: str
-) -> None:
+def test_a_file_that_cannot_be_meant_is_told_with_its_line(tmp_path: Path, file: str, line: int, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         made_for(tmp_path, file=file)
     assert caught.value.file == "virtual-packages.yml"
@@ -251,7 +253,8 @@ def test_rattler_takes_them() -> None:
 
 def test_this_machine_is_what_it_is_but_for_what_the_user_says() -> None:
     real = {one.name: one for one in machine_virtual_packages({})}
-    said = {one.name: one for one in machine_virtual_packages({"CONDA_OVERRIDE_CUDA": "12.4", "CONDA_OVERRIDE_ARCHSPEC": ""})}  # fmt: skip
+    environ = {"CONDA_OVERRIDE_CUDA": "12.4", "CONDA_OVERRIDE_ARCHSPEC": ""}
+    said = {one.name: one for one in machine_virtual_packages(environ)}
 
     assert {"__archspec"} <= real.keys()
     assert said["__cuda"].version == "12.4"
