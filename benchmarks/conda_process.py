@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rattler
+from tests.support.conda_solves import LINUX
 
 from ci_envs.conda.channels import channel_settings, resolve
 from ci_envs.conda.solving import SolveRequest
 from ci_envs.conda.solving import solve as our_solve
-from ci_envs.conda.virtual import VirtualPackage, for_rattler
+from ci_envs.conda.virtual import for_rattler
 from ci_envs.model.conda import MatchLine
 from ci_envs.model.config import CondaConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LINUX = (VirtualPackage("__unix", "0"), VirtualPackage("__linux", "5.10"), VirtualPackage("__glibc", "2.28"))
-SUBDIRS = ("linux-64", "noarch")
+SUBDIRS: list[rattler.platform.SubdirLiteral] = ["linux-64", "noarch"]
 
 
 def install(lock: str, prefix: str, cache: str) -> Callable[[], object]:
@@ -71,7 +71,7 @@ def _gateway(asked: dict[str, Any]) -> Callable[[], object]:
             [asked["channel"]],
             asked["specs"],
             gateway=rattler.Gateway(cache_dir=Path(asked["cache"])),
-            platforms=list(SUBDIRS),
+            platforms=SUBDIRS,
             virtual_packages=for_rattler(LINUX),
         )
         return len(found)
@@ -100,6 +100,9 @@ def main() -> None:
     if verb == "solve" and not found:
         raise SystemExit("nothing was solved")
     Path(output).write_text(f"{taken} {_peak()}", "utf-8")
+    # rattler's threads may still hold Python objects, and abort a process that ends meanwhile (a few in a hundred):
+    # https://github.com/PyO3/pyo3-async-runtimes/issues/40
+    os._exit(0)
 
 
 def _peak() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -24,6 +25,7 @@ def main() -> None:
     began = time.perf_counter()
     pattern.build(todo.orders[0].leg, lock, work)
     Path(output).write_text(str(time.perf_counter() - began))
+    os._exit(0)  # as in conda_process.py
 
 
 if __name__ == "__main__":

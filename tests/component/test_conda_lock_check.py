@@ -16,6 +16,7 @@ from tests.support.faults import Fault
 from tests.support.projects import write_project
 from tests.support.wheels import make_wheel
 
+from ci_envs.conda.conda_lock_parts import conda_lock_part
 from ci_envs.conda.explicit import write_explicit
 from ci_envs.conda.lock_reading import read_lock
 
@@ -139,16 +140,15 @@ def test_a_uv_lock_is_held_against_the_index(warm_env: dict[str, str], tmp_path:
 
 def as_conda_lock_writes(project: CondaProject) -> Path:
     """Puts the project's lock where conda-lock puts it, by conda-lock itself: without what its format leaves out."""
-    from conda_lock.lockfile import parse_conda_lock_file, write_conda_lock_file  # takes a second
-
-    lock = parse_conda_lock_file(project.path)
+    conda_lock = conda_lock_part("lockfile")  # takes a second
+    lock = conda_lock.parse_conda_lock_file(project.path)
     for package in lock.package:
         package.dependencies = {name: said.split(" ")[0] for name, said in package.dependencies.items()}
     lock.metadata.content_hash = dict.fromkeys(lock.metadata.content_hash, "0" * 64)
     lock.metadata.sources = ["environment.yml"]
     project.path.unlink()
     path = project.root / "conda-lock.yml"
-    write_conda_lock_file(lock, path, metadata_choices=set())
+    conda_lock.write_conda_lock_file(lock, path, metadata_choices=set())
     return path
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.component.program import alive, descendants, ended, wait_for
+from tests.component.program import alive, descendants, ended, tidy, wait_for
 from tests.component.running import run_verb, snapshot
 from tests.support.channel_packages import stub_package, stub_python, variant_packages
 from tests.support.channel_server import ChannelServer
@@ -21,7 +21,7 @@ from tests.support.faults import Fault, refused_url
 from tests.support.stand_in_solver import Behaviour, solver, solves
 from tests.support.work import a_leg, a_work
 
-from ci_envs import work as works
+from ci_envs.conda import conda_lock_tool
 from ci_envs.conda.conda_lock_tool import solve_with_conda_lock
 from ci_envs.conda.solving import solve
 from ci_envs.conda.virtual import VirtualPackage
@@ -123,7 +123,7 @@ def mac(place: Place, *specs: Any, url: str) -> SolveRequest:
 
 def test_two_platforms_get_what_our_own_solve_gives_them(each: Place, server: ChannelServer) -> None:
     url = server.url("main")
-    specs = ["python 3.12.*", "app", dev("tool")]
+    specs: list[Any] = ["python 3.12.*", "app", dev("tool")]
     requests = (each.solves.request(specs, url), mac(each, *specs, url=url))
 
     found = each.lock(*requests)
@@ -288,23 +288,18 @@ def test_our_own_process_is_left_as_it_was_and_nothing_stays_behind(place: Place
     assert snapshot(work.project.root) == {}
 
 
-def test_only_the_caller_can_read_what_the_tool_is_given(place: Place, server: ChannelServer) -> None:
-    place.behaves(seconds=60)
-    url = server.url("main")
-    process = a_lock(place, url)
-    wait_for(lambda: place.asked, 30)
+def test_only_the_caller_can_read_what_the_tool_is_given(place: Place, locking: subprocess.Popen[str]) -> None:
     given = [path for path in temporary(place) if path.is_file() and "conda-lock-" not in str(path)]
 
     assert {path.name for path in given} >= {"environment.yml", "virtual.yml", "names.json", ".condarc"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in given} == {0o600}
-    process.send_signal(signal.SIGINT)
-    ended(process)
+    assert locking.poll() is None
 
 
 @pytest.mark.parametrize("credentials", [SECRET, f"me:{SECRET}"], ids=["token", "password"])
 def test_credentials_reach_the_channel_and_nothing_that_is_written(each: Place, credentials: str) -> None:
     user, _, password = credentials.partition(":")
-    asks = {"user": user, "password": password} if password else {"token": user}
+    asks: dict[str, Any] = {"user": user, "password": password} if password else {"token": user}
     work = each.work()
     with ChannelServer(each.solves.folder / "channels", **asks) as server:
         request = each.solves.request(["lib", "python"], server.url("main", credentials=credentials))
@@ -406,7 +401,7 @@ def test_a_tool_that_crashes_is_told_as_that(place: Place, server: ChannelServer
     ("prints", "said"),
     [
         ("", "conda-lock ended without a lock"),
-        ("no JSON at all", "Failed to parse json: 'no JSON at all'"),
+        ("no JSON at all", "Failed to parse json: 'no JSON at all"),
         ('{"actions": {"FETCH": [{"name": "lib"}], "LINK": []}}', "conda-lock ended without a lock: 'version'"),
     ],
 )
@@ -473,7 +468,7 @@ def test_what_conda_lock_cannot_do_is_refused(
 def test_a_tool_that_takes_for_ever_is_ended(
     place: Place, server: ChannelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(works, "TOOL_TIMEOUT_SECONDS", 4.0)
+    monkeypatch.setattr(conda_lock_tool, "TOOL_TIMEOUT_SECONDS", 4.0)
     place.behaves(seconds=600)
     work = place.work()
 
@@ -496,6 +491,9 @@ dependencies:
 """
 
 
+WITHOUT_PIP = INTENT.partition("  - pip")[0]
+
+
 def project(place: Place, url: str, *, locker: str = "conda-lock", name: str = "project", intent: str = INTENT) -> Path:
     folder = place.solves.folder / name
     folder.mkdir(exist_ok=True)
@@ -505,22 +503,29 @@ def project(place: Place, url: str, *, locker: str = "conda-lock", name: str = "
 
 
 def words(verb: str = "lock", *more: str) -> list[str]:
-    return [verb, "--pattern=conda", "--python=3.12", "--os=linux", "--arch=x86_64", *more]
+    return [verb, "--pattern=conda", "--python=3.12", *more]
 
 
-def a_lock(place: Place, url: str) -> subprocess.Popen[str]:
-    """``ci-envs lock`` in a process of its own."""
-    folder = project(place, url, intent=INTENT.replace("  - pip\n  - pip:\n      - apple<2\n", ""))
-    env = {**place.environ, "PATH": f"{place.bin}:{os.defpath}"}
-    return subprocess.Popen(
+@pytest.fixture
+def locking(place: Place, server: ChannelServer) -> Iterator[subprocess.Popen[str]]:
+    """``ci-envs lock`` in a process of its own, whose tool is at work and does not come to an end."""
+    place.behaves(seconds=600)
+    folder = project(place, server.url("main"), intent=WITHOUT_PIP)
+    process = subprocess.Popen(
         [sys.executable, "-m", "ci_envs", *words()],
         cwd=folder,
-        env=env,
+        env=place.environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+    try:
+        wait_for(lambda: place.asked or process.poll() is not None, 60)
+        assert process.poll() is None, ended(process).said
+        yield process
+    finally:
+        tidy([process])
 
 
 def temporary(place: Place) -> list[Path]:
@@ -557,7 +562,7 @@ def test_a_lock_that_is_in_sync_asks_nobody_and_an_update_asks_again(
     place: Place, server: ChannelServer, warm_env: dict[str, str]
 ) -> None:
     env = {**warm_env, "PATH": f"{place.bin}:{warm_env['PATH']}"}
-    folder = project(place, server.url("main"), intent=INTENT.partition("  - pip")[0])
+    folder = project(place, server.url("main"), intent=WITHOUT_PIP)
     counts = []
     for more in ((), (), ("--check",), ("--check", "--solve"), ("--upgrade",)):
         ran = run_verb(words("lock", *more), env, folder)
@@ -571,7 +576,7 @@ def test_a_conflict_ends_the_verb_and_leaves_no_lock(
     place: Place, server: ChannelServer, warm_env: dict[str, str]
 ) -> None:
     env = {**warm_env, "PATH": f"{place.bin}:{warm_env['PATH']}"}
-    folder = project(place, server.url("main"), intent=INTENT.replace("- app", "- app >=2"))
+    folder = project(place, server.url("main"), intent=WITHOUT_PIP.replace("- app", "- app >=2"))
 
     ran = run_verb(words(), env, folder)
 
@@ -582,16 +587,13 @@ def test_a_conflict_ends_the_verb_and_leaves_no_lock(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_the_tool_and_leaves_nothing(
-    place: Place, server: ChannelServer, number: signal.Signals
+    place: Place, locking: subprocess.Popen[str], number: signal.Signals
 ) -> None:
-    place.behaves(seconds=600)
-    process = a_lock(place, server.url("main"))
-    wait_for(lambda: place.asked, 30)
-    children = descendants(process.pid)
+    children = descendants(locking.pid)
     assert len(children) >= 2  # conda-lock, and who solves for it
 
-    process.send_signal(number)
-    done = ended(process)
+    locking.send_signal(number)
+    done = ended(locking)
 
     assert done.code == 130, done.said
     assert [pid for pid in children if alive(pid)] == []

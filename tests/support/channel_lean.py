@@ -27,7 +27,7 @@ __all__ = ["lean_python", "make_lean_channel"]
 _LEFT_OUT = re.compile(
     r"include/|lib/pkgconfig/|bin/(?:2to3|idle|pydoc)|.*/_sysconfigdata_.*dlls|lib/python[^/]+/(?:"
     r"asyncio|concurrent|config-|curses|dbm|distutils|ensurepip|html|http|idlelib|lib2to3|multiprocessing|pydoc_data|"
-    r"sqlite3|tkinter|tomllib|unittest|venv|wsgiref|xml|xmlrpc|zoneinfo|encodings/(?:big5|cp|euc|gb|hp|hz|iso|jo|ks|ma|"
+    r"sqlite3|tkinter|unittest|venv|wsgiref|xml|xmlrpc|zoneinfo|encodings/(?:big5|cp|euc|gb|hp|hz|iso|jo|ks|ma|"
     r"pt|sh|t)|lib-dynload/_(?:asyncio|codecs|crypt|ctypes_test|curses|dbm|decimal|elementtree|multi|sqlite|ssl|test|tk)"
     r")"
 )

@@ -297,7 +297,8 @@ class Tool:
                 row.pop("file_mode", None)
             if row["path_type"].endswith("entry_point"):
                 self._own_entry_point(file)
-                row.pop("sha256", None)
+                row.pop("sha256", None)  # link.cpp and path_actions.py write no hash of what they have made
+                row.pop("sha256_in_prefix", None)
         for module in modules:
             rows.append({"_path": self._compiled(module), "path_type": "pyc_file"})
         told["files"] = [row["_path"] for row in rows]

@@ -77,7 +77,8 @@ def _conda(inventory: Inventory) -> list[Distribution]:
 
 def _same_build(pin: Pin, found: Distribution) -> bool:
     """Version and build are one text for conda, which knows no other spelling of either."""
-    same_archive = not found.sha256 or not pin.hashes or f"sha256:{found.sha256}" in pin.hashes
+    known = [each for each in pin.hashes if each.startswith("sha256:")]  # a pin may have an MD5 alone
+    same_archive = not found.sha256 or not known or f"sha256:{found.sha256}" in known
     return (pin.version, pin.build) == (found.version, found.build) and same_archive
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -171,7 +172,7 @@ def _pip_requirements(project: Project, line: PipLine) -> tuple[Requirement, ...
     text = line.text.strip()
     included = re.fullmatch(r"(?:-r|--requirement)[\s=]*(\S+)", text)
     if included:
-        path = str(PurePosixPath(line.file).parent / included[1])
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(line.file), included[1]))
         return tuple(read_requirements(project, path).requirements)
     if text.startswith("-") or is_the_project(line):
         return ()

@@ -63,6 +63,8 @@ class _Said:
     #: conda's name of its exception; empty for mamba.
     exception: str
     text: str
+    #: Whether it says itself that the specs are at fault.
+    is_unsolved: bool
 
 
 def failure(outcome: Outcome, solves: Mapping[str, Solve], log: str) -> CiEnvsError:
@@ -70,13 +72,20 @@ def failure(outcome: Outcome, solves: Mapping[str, Solve], log: str) -> CiEnvsEr
     text = plain(outcome.output)
     found = _PLATFORM.search(text)
     solve = solves.get(found["platform"]) if found else None
+    if outcome.timed_out:
+        return BrokenError(
+            f"conda-lock was ended after {outcome.seconds:.0f} s", hint=f"the log has what it did: {log}"
+        )
     if failures.says_disk_full(text):
         return failures.disk_full("conda-lock could not write what it has to keep")
-    if solve is None:
-        return _crashed(trouble.reason(outcome), log)
-    said = _said(text)
+    error = _of_solver(_said(text), solve, log) if solve is not None else None
+    return error or _crashed(_ended(text) or trouble.reason(outcome), log)
+
+
+def _of_solver(said: _Said, solve: Solve, log: str) -> CiEnvsError | None:
+    """What the program that solves has to say; ``None`` where that is nothing."""
     told = solve.way.masked(said.text)
-    if _UNSOLVED.search(told) or "Unsatisfiable" in said.exception:
+    if said.is_unsolved or _UNSOLVED.search(told):
         return _conflict(solve, told, log)
     if missing := _NO_CHANNEL.search(told):
         return LockError(
@@ -85,7 +94,8 @@ def failure(outcome: Outcome, solves: Mapping[str, Solve], log: str) -> CiEnvsEr
         )
     if download := _DOWNLOAD.search(told):
         return _not_reached(download[0], told)
-    return _crashed(_last_words(said, told) or _ended(text) or trouble.reason(outcome), log)
+    last = next((line.strip() for line in reversed(told.splitlines()) if line.strip()), "")
+    return _crashed(f"{said.exception}: {last}" if said.exception else last, log) if last else None
 
 
 def _said(text: str) -> _Said:
@@ -96,7 +106,9 @@ def _said(text: str) -> _Said:
     lines = [str(one.get("message") or "") for one in logged or () if isinstance(one, dict)]
     problems = [f"  - {one}" for one in told.get("solver_problems") or ()]
     parts = (str(told.get("message") or told.get("error") or ""), *lines, err, *problems)
-    return _Said(str(told.get("exception_name") or ""), "\n".join(filter(None, parts)) or ("" if told else out))
+    exception = str(told.get("exception_name") or "")
+    whole = "\n".join(filter(None, parts)) or ("" if told else out)
+    return _Said(exception, whole, bool(problems) or "Unsatisfiable" in exception)
 
 
 def _json(text: str) -> dict[str, Any]:
@@ -161,11 +173,6 @@ def _crashed(why: str, log: str) -> LockError:
         f"conda-lock ended without a lock: {one_line(why, _LONGEST)}",
         hint=f"the log has all of it: {log}; the embedded solver needs no conda: conda: {{locker: rattler}}",
     )
-
-
-def _last_words(said: _Said, told: str) -> str:
-    line = next((line.strip() for line in reversed(told.splitlines()) if line.strip()), "")
-    return f"{said.exception}: {line}" if said.exception else line
 
 
 def _ended(text: str) -> str:

@@ -12,7 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from ci_envs.conda.addresses import clean
+from ci_envs.conda.addresses import clean, hidden
 from ci_envs.errors import LockError
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _one(said: Sequence[tuple[Asked, str]], what: str) -> str:
 
 def _unsaid(asked: Asked, why: str) -> LockError:
     return LockError(
-        f"{asked.line.text!r}: {why}",
+        f"{hidden(asked.line.text)!r}: {why}",
         hint="the embedded solver can: conda: {locker: rattler}",
         file=asked.line.file,
         line=asked.line.line,

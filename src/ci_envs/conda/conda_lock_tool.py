@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from ci_envs import command
 from ci_envs.conda.channel_names import channel_findings
 from ci_envs.conda.conda_lock_failure import failure
 from ci_envs.conda.conda_lock_input import Wanted, addresses, settings_text, source_text, virtual_text
@@ -35,8 +36,9 @@ from ci_envs.conda.lock_reading import read_lock
 from ci_envs.conda.solved import Kept, categories_of, exactly, packages
 from ci_envs.conda.solving import prepared
 from ci_envs.conda.tool_home import named_secrets, private_home, write_private
-from ci_envs.errors import BrokenError, LockError, ToolMissing, UsageError
+from ci_envs.errors import LockError, ToolMissing, UsageError
 from ci_envs.tools import tool_version
+from ci_envs.work import TOOL_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -113,13 +115,16 @@ def _locked(work: Work, name: str, program: Path, solves: Mapping[str, Solve]) -
     with tempfile.TemporaryDirectory(dir=work.temp) as temporary:
         folder = Path(temporary)
         answer = folder / "answer.yml"
-        words = _words(folder, name, program, wanted)
-        env = _variables(work, folder, name, wanted)
-        try:
-            outcome = work.run([*words, "--lockfile", answer], cwd=folder, env=env)
-        except BrokenError as error:
-            said = error.message.replace(sys.executable, "conda-lock")
-            raise BrokenError(said, hint=error.hint) from error
+        request = command.Command(
+            argv=tuple(map(str, (*_words(folder, name, program, wanted), "--lockfile", answer))),
+            cwd=folder,
+            env={**work.tool_environment, **_variables(work, folder, name, wanted)},
+            timeout=TOOL_TIMEOUT_SECONDS,
+            log=work.log,
+            hold=work.hold,
+        )
+        # Not by Work.run, which takes a JSON that cannot be read for an index that is down, and tries again.
+        outcome = command.run(request)
         if not outcome:
             raise failure(outcome, solves, work.layout.shown(work.log))
         if not answer.is_file():

@@ -32,6 +32,7 @@ __all__ = [
     "says_source_missing",
     "says_too_short",
     "unfit",
+    "unfit_prefix",
 ]
 
 #: A message is read by a person; the log has all of it.
@@ -136,6 +137,15 @@ def placeholder_too_short(name: str, path: str, prefix: str, placeholder: str) -
         f"the folder of the environment has a name of {len(prefix.encode())} bytes, and {path} of {name} has room for "
         f"{len(placeholder.encode())}: {prefix}",
         hint="name a folder with a shorter name in CI_ENVS_STATE_DIR",
+    )
+
+
+def unfit_prefix(prefix: str, found: str) -> BuildError:
+    """A name that ends the strings of the languages that it is written into."""
+    return BuildError(
+        f"the folder of the environment has {found} in its name, which cannot be put into the files of conda packages: "
+        f"{prefix}",
+        hint="name a folder with a plain name in CI_ENVS_STATE_DIR",
     )
 
 

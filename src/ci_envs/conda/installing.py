@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ci_envs.conda import failures
 from ci_envs.conda.bytecode import settle_bytecode
 from ci_envs.conda.journal import Journal
 from ci_envs.conda.package_cache import Download
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["install", "package_cache", "plain_download"]
 
 _WEAK = "ENV141"
+
+#: The prefix is put into sources of Python and of the shell as it is: what would end a string there, or run.
+_SPECIAL = re.compile(r"""["'`$\n\r]""" if os.name == "nt" else r"""["'`$\\\n\r]""")
 
 #: How many packages a finding names.
 _NAMED = 5
@@ -48,6 +54,8 @@ def install(
     if work.prefix.exists():
         raise BuildError(f"there is something at {work.layout.shown(work.prefix)} already")
     conda = [package for package in packages if package.manager == "conda"]
+    if found := _SPECIAL.search(str(work.prefix)):
+        raise failures.unfit_prefix(str(work.prefix), found[0] if found[0].isprintable() else "a line end")
     _refuse_twins(conda, lock)
     _say_weak(work, conda, lock)
     work.prefix.parent.mkdir(parents=True, exist_ok=True)

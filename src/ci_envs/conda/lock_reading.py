@@ -179,9 +179,7 @@ def _read_conda_lock(text: str, path: str) -> CondaLock:
 def _check_version(document: LockDocument, path: str) -> None:
     data = document.data
     if not isinstance(data, dict):
-        raise LockError(
-            "is no lock file: it holds no table of packages", hint=_ANEW, file=path, line=1
-        )
+        raise LockError("is no lock file: it holds no table of packages", hint=_ANEW, file=path, line=1)
     version = data.get("version")
     if version in (1, 2) and not isinstance(version, bool):
         return

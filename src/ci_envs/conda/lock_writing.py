@@ -50,7 +50,12 @@ def write_conda_lock(lock: CondaLock) -> str:
 def normal(lock: CondaLock) -> CondaLock:
     """The lock in the order in which it is written, each dependency of a package once."""
     packages = [
-        replace(package, depends=_joined(package), categories=tuple(sorted(set(package.categories))))
+        replace(
+            package,
+            depends=_joined(package),
+            categories=tuple(sorted(set(package.categories))),
+            by_address=package.manager == "pip" and not is_from_index(package),
+        )
         for package in lock.packages
         if not (package.manager == "conda" and package.name.startswith("__"))
     ]

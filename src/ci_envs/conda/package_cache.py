@@ -209,18 +209,28 @@ class PackageCache:
         async with self._alone_with(key):
             if found := self.find(package):
                 return found
-            part = self._folder / "pkgs" / f".{key}.part"
+            pkgs = self._folder / "pkgs"
             try:
-                remove_tree(part)  # a killed run's
-                part.mkdir(parents=True)
-                return await self._fetched(package, part, download)
+                with self._part(key) as part:
+                    return await self._fetched(package, part, download)
             except OSError as error:
                 if disk_is_full(error):
-                    raise failures.disk_full(f"{part.parent} cannot take {failures.stem(package)}") from error
-                raise BrokenError(f"the package cache {part.parent} cannot be written to: {error}") from error
-            finally:
-                with contextlib.suppress(OSError):
-                    remove_tree(part)
+                    raise failures.disk_full(f"{pkgs} cannot take {failures.stem(package)}") from error
+                raise BrokenError(f"the package cache {pkgs} cannot be written to: {error}") from error
+
+    @contextlib.contextmanager
+    def _part(self, key: str) -> Iterator[Path]:
+        """A folder for what is not whole yet, of its own for each try: rattler's threads outlive what is cancelled."""
+        pkgs = self._folder / "pkgs"
+        for left in pkgs.glob(f".{key}.*.part"):
+            remove_tree(left)
+        pkgs.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=pkgs, prefix=f".{key}.", suffix=".part"))
+        try:
+            yield part
+        finally:
+            with contextlib.suppress(OSError):
+                remove_tree(part)
 
     async def _fetched(self, package: LockedPackage, part: Path, download: Download) -> Stored:
         began = time.monotonic()
@@ -255,7 +265,7 @@ class PackageCache:
         for path in (*self._folder.glob("pkgs/.*"), *self._folder.glob("views/.*")):
             with contextlib.suppress(OSError, BrokenError):
                 if path.suffix == ".part" and path.parent.name == "pkgs":
-                    with self._held(path.stem.removeprefix("."), wait=0.0):
+                    with self._held(path.name.split(".")[1], wait=0.0):
                         remove_tree(path)
                 elif time.time() - path.lstat().st_mtime > _FORGOTTEN_SECONDS:
                     remove_tree(path)

@@ -316,7 +316,7 @@ def _match(line: MatchLine, request: SolveRequest) -> tuple[Asked, tuple[Channel
     word = _word(match.channel)
     canonical = match.to_canonical_string()
     if word == "*":
-        return Asked(line, MatchSpec(_CHANNEL.sub("", canonical).replace("[]", ""))), ()
+        return Asked(line, MatchSpec(_CHANNEL.sub("", canonical).replace(",]", "]").replace("[]", ""))), ()
     found = resolve([word], request.settings, platform=request.platform)
     known = {channel.canonical: channel for channel in request.channels}
     found = tuple(known.get(channel.canonical, channel) for channel in found)

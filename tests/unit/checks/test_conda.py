@@ -65,6 +65,12 @@ def test_conda_packages_are_compared_build_by_build(
     assert run(InstalledEqualsLocked(), tmp_path, *found, lock=lock) == [(code, "error", message)]
 
 
+def test_a_pin_with_an_md5_alone_says_nothing_of_the_archives_sha256(tmp_path: Path) -> None:
+    lock = lock_of(pin("zlib", hashes=(f"md5:{'ab' * 16}",)))
+
+    assert run(InstalledEqualsLocked(), tmp_path, conda("zlib", sha256="cd" * 32), lock=lock) == []
+
+
 def test_what_is_locked_is_installed_and_what_conda_brought_is_condas(tmp_path: Path) -> None:
     found = [
         conda("numpy", brings=("numpy",), sha256="ab" * 32),

@@ -72,6 +72,12 @@ def test_lengths_are_bytes_and_not_characters() -> None:
     assert "CI_ENVS_STATE_DIR" in told.hint
 
 
+def test_a_prefix_that_is_no_plain_name_says_what_is_wrong_with_it() -> None:
+    told = failures.unfit_prefix("/it's", "'")
+    assert told.message.startswith("the folder of the environment has ' in its name")
+    assert "CI_ENVS_STATE_DIR" in told.hint
+
+
 def test_a_long_list_is_cut() -> None:
     told = failures.not_cached([PACKAGE] * 9)
     assert told.message.count("spam-1.0-py_0") == 5

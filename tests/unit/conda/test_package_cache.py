@@ -88,8 +88,8 @@ def test_what_is_forgotten_is_gone_and_leaves_nothing(cache: PackageCache, tmp_p
 def test_what_killed_runs_have_left_goes_with_the_next_one(cache: PackageCache, tmp_path: Path) -> None:
     stored = Stored(package(), SHA256, put(cache, tmp_path))
     pkgs, views = tmp_path / "conda/pkgs", tmp_path / "conda/views"
-    old = [pkgs / f".{SHA256}.part", pkgs / ".abc.gone", views / ".def.part"]
-    busy, new = pkgs / f".{'e' * 64}.part", pkgs / ".ghi.gone"
+    old = [pkgs / f".{SHA256}.x1.part", pkgs / ".abc.gone", views / ".def.part"]
+    busy, new = pkgs / f".{'e' * 64}.x2.part", pkgs / ".ghi.gone"
     for path in (*old, busy, new):
         (path / "package").mkdir(parents=True)
     for path in old[1:]:
