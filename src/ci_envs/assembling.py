@@ -96,7 +96,7 @@ def _read(order: Order, lock: Lock, work: Work) -> _Found:
     content = read_content(work.prefix, cache=order.hashes)
     wheels, packages = _attested(content, lock, work), _attested_packages(content, lock, work)
     ledgers = (*wheels.findings, *(packages.findings if packages else ()))
-    return _Found(content, wheels, packages, (*verify_records(content), *ledgers))
+    return _Found(content, wheels, packages, (*verify_records(content, work.made), *ledgers))
 
 
 def _attested_packages(content: Content, lock: Lock, work: Work) -> Attestation | None:
@@ -173,6 +173,7 @@ def _sealed(order: Order, work: Work, content: Content, inputs: dict[str, str], 
         inventory=_with_seeds(inventory, work.seeds),
         seeds=tuple(sorted(work.seeds)),
         own=tuple(sorted(own)),
+        made=tuple(sorted(work.made)),
         # What befell this build is no news of a later run.
         findings=tuple(f for f in work.findings if f.code.startswith("ENV") and f.code != _ALTERED_CACHE),
         tools=dict(work.tools),
@@ -202,7 +203,8 @@ def altered_content(order: Order, prefix: Path) -> str:
     content = read_content(prefix, cache=order.hashes)
     if facts is not None and _digest(content, facts.seeds, facts.own).value == facts.digest:
         return ""
-    return next((f.message for f in verify_records(content) if f.severity == "error"), "its digest changed")
+    made = frozenset(facts.made) if facts else frozenset()
+    return next((f.message for f in verify_records(content, made) if f.severity == "error"), "its digest changed")
 
 
 def _with_seeds(inventory: Inventory, seeds: frozenset[str]) -> Inventory:

@@ -47,6 +47,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     #: What is installed beside the lock: seeds, and the project itself.
     seeds: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
+    #: What scripts of packages have made, which were allowed to.
+    made: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     tools: dict[str, str] = {}
 

@@ -37,13 +37,15 @@ _SELF = frozenset(("RECORD", "RECORD.jws", "RECORD.p7s"))
 _REPLACED = re.compile(r"[^/]+\.data/scripts/")
 
 
-def verify_records(content: Content) -> tuple[Finding, ...]:
+def verify_records(content: Content, made: frozenset[str] = frozenset()) -> tuple[Finding, ...]:
     """What is wrong with the files of an environment, for a person: one finding for each distribution and kind.
 
-    In a conda environment every file is held against the record of the package that claims it as well.
+    In a conda environment every file is held against the record of the package that claims it as well. ``made`` are
+    paths that no record lists for a good reason: scripts that were allowed have written them.
     """
     owners = _Owners(content)
     problems = [*_examine(content, owners), *examine_conda(content, owners.rows)]
+    problems = [problem for problem in problems if problem.code != "ENV112" or problem.path not in made]
     strangers = {problem.path for problem in problems if problem.code == "ENV112"}
     code = frozenset(path for path in strangers if _is_code(content, content.by_path[path]))
     return told(sorted(problems), code)

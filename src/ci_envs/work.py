@@ -87,6 +87,8 @@ class Work:
     findings: list[Finding] = field(default_factory=list)
     #: What the pattern put into the environment beside the lock: pip, as ``python -m venv`` does. Normalised names.
     seeds: frozenset[str] = frozenset()
+    #: What scripts of packages that are allowed have made in the environment; relative paths.
+    made: frozenset[str] = frozenset()
     #: Locks that were read, with the text that they were read from: judging and using one reads it twice.
     parsed: dict[str, tuple[str, ReadLock]] = field(default_factory=dict)
     conda_locks: dict[str, tuple[str, CondaLock]] = field(default_factory=dict)

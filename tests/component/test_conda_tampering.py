@@ -310,6 +310,18 @@ def add_file(folder: Path) -> None:
     listed.write_text(json.dumps(told))
 
 
+def pass_for_another_kind(folder: Path) -> None:
+    """A virtual environment has no conda packages that could be compared."""
+    (folder / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    data = folder / "share/hello-native/data.txt"
+    data.write_text("altered\n")
+    listed = folder / "info/paths.json"
+    told = json.loads(listed.read_bytes())
+    sha256 = hashlib.sha256((folder / "pyvenv.cfg").read_bytes()).hexdigest()
+    told["paths"].append({"_path": "pyvenv.cfg", "path_type": "hardlink", "size_in_bytes": 16, "sha256": sha256})
+    listed.write_text(json.dumps(told))
+
+
 def make_executable(folder: Path) -> None:
     (folder / "share/hello-native/data.txt").chmod(0o755)
 
@@ -325,7 +337,9 @@ def remove_file(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "tamper", [forget_placeholders, add_file, make_executable, redirect_link], ids=lambda f: f.__name__
+    "tamper",
+    [forget_placeholders, add_file, make_executable, redirect_link, pass_for_another_kind],
+    ids=lambda f: f.__name__,
 )
 def test_a_package_in_the_cache_that_is_another_one_is_fetched_anew(
     stood: Program, make_copy: MakeCopy, tamper: Callable[[Path], None]

@@ -133,6 +133,7 @@ def _locked(work: Work, name: str, program: Path, solves: Mapping[str, Solve]) -
 
 
 def _words(folder: Path, name: str, program: Path, wanted: Sequence[Wanted]) -> list[str | Path]:
+    """The command, after what it reads was written into the folder."""
     source, virtual, names = folder / "environment.yml", folder / "virtual.yml", folder / "names.json"
     write_private(source, source_text(wanted))
     write_private(virtual, virtual_text(one.request for one in wanted))
@@ -144,6 +145,7 @@ def _words(folder: Path, name: str, program: Path, wanted: Sequence[Wanted]) -> 
 
 
 def _variables(work: Work, folder: Path, name: str, wanted: Sequence[Wanted]) -> dict[str, str]:
+    """What conda-lock and the program that solves see beside a tool's usual variables; their home is made here."""
     home = private_home(folder / "home", work.environ)
     rc = folder / "home" / ".condarc"
     channels = list({channel.canonical: channel for one in wanted for channel in one.request.channels}.values())

@@ -67,9 +67,7 @@ def _lock(record: RunRecord, project: Project) -> CondaLock:
     return read_lock(text, path=record.lock.path)
 
 
-def _installed(
-    record: RunRecord, project: Project, config: Config, lock: CondaLock, *, builds: bool
-) -> dict[str, Any]:
+def _installed(record: RunRecord, project: Project, config: Config, lock: CondaLock, *, builds: bool) -> dict[str, Any]:
     intent = project_intent(project, config)
     conda = sorted(each for each in record.inventory if each.manager == "conda")
     pip = sorted(each for each in record.inventory if each.manager == "python" and not each.brought_by)

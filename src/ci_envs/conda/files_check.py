@@ -144,7 +144,9 @@ def _judge_file(content: Content, entry: Entry, claim: Claim) -> tuple[str, str]
         return ("" if known & found else "ENV130"), ""
     if claim.kind in ENTRY_POINTS:
         return _judge_launcher(content, entry, claim)
-    return ("" if claim.kind == "pyc_file" else "ENV134"), ""
+    if claim.kind == "pyc_file":
+        return ("", "") if _is_cached(entry.path) else ("ENV130", "no bytecode that an installer writes")
+    return "ENV134", ""
 
 
 def _judge_launcher(content: Content, entry: Entry, claim: Claim) -> tuple[str, str]:
@@ -177,7 +179,12 @@ def is_known(content: Content, path: str) -> bool:
     """Whether a file that no package claims is what conda's own programs leave, or bytecode."""
     if path.startswith("conda-meta/"):
         return path.partition("/")[2] in _META or path in {record.path for record in content.conda}
-    return path in _TOP or ("/__pycache__/" in path and path.endswith(".pyc"))
+    return path in _TOP or _is_cached(path)
+
+
+def _is_cached(path: str) -> bool:
+    """Whether it is bytecode that Python, or an installer, keeps beside a module."""
+    return "/__pycache__/" in path and path.endswith(".pyc")
 
 
 def is_code(content: Content, entry: Entry) -> bool:

@@ -34,7 +34,7 @@ from ci_envs.errors import BrokenError, UsageError
 from ci_envs.layout import WAIT_SECONDS, disk_is_full, has_no_room, held, remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 
     from rattler import Client
     from rattler.package_cache import PackageCache as RattlerCache

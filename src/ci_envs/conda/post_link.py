@@ -19,13 +19,13 @@ from ci_envs.conda.package_files import post_link_paths
 from ci_envs.errors import BuildError, ToolMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from ci_envs.model.conda import LockedPackage
     from ci_envs.work import Work
 
-__all__ = ["run_allowed"]
+__all__ = ["made_by_scripts", "run_allowed"]
 
 _NOT_RUN = "ENV140"
 
@@ -33,12 +33,18 @@ _WINDOWS = sys.platform == "win32"
 
 
 def run_allowed(
-    work: Work, packages: Sequence[LockedPackage], allowed: Collection[str], *, already: bool = False
-) -> None:
-    """Runs the scripts of packages that are allowed, each after those that it needs.
+    work: Work,
+    packages: Sequence[LockedPackage],
+    allowed: Collection[str],
+    *,
+    already: bool = False,
+    prove: Callable[[], object] = lambda: None,
+) -> bool:
+    """Runs the scripts of packages that are allowed, each after those that it needs; whether any has run.
 
     ENV140 names the others. ``already`` says that the front end has run every script, as conda does: then those that
-    are not allowed make it a :class:`BuildError`, as does a script that fails.
+    are not allowed make it a :class:`BuildError`, as does a script that fails. ``prove`` is called before the first
+    one: nothing is to run that was not looked at.
     """
     with_script = [(package, path) for package in in_dependency_order(packages) if (path := _script(work, package))]
     others = [package.name for package, _ in with_script if package.name not in allowed]
@@ -55,9 +61,19 @@ def run_allowed(
             f"{', '.join(others)}: what their scripts would have done to the environment is not done; where it is "
             f"needed, allow it with `conda: {{post-link-scripts: [{', '.join(others)}]}}`",
         )
-    for package, path in () if already else with_script:
-        if package.name in allowed:
+    running = [(package, path) for package, path in with_script if package.name in allowed]
+    if running and not already:
+        prove()
+        for package, path in running:
             _run(work, package, path)
+    return bool(running)
+
+
+def made_by_scripts(prefix: Path) -> frozenset[str]:
+    """The files that no package claims, once its scripts have run and before anything else does."""
+    claimed = {claim.path for record in prefix_records(prefix) for claim in record.claims}
+    found = (path.relative_to(prefix).as_posix() for path in prefix.rglob("*") if path.is_symlink() or path.is_file())
+    return frozenset(path for path in found if path not in claimed and not path.startswith("conda-meta/"))
 
 
 def _script(work: Work, package: LockedPackage) -> Path | None:

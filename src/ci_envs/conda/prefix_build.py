@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_envs.conda.asked import read_asked
+from ci_envs.conda.attesting import refuse_altered
 from ci_envs.conda.frontends import choose
 from ci_envs.conda.installing import install
 from ci_envs.conda.lock_rules import is_from_index
 from ci_envs.conda.locking import installed_packages
-from ci_envs.conda.post_link import run_allowed
+from ci_envs.conda.post_link import made_by_scripts, run_allowed
 from ci_envs.conda.virtual import machine_virtual_packages, unmet_here
 from ci_envs.environments.scheme import Scheme
 from ci_envs.errors import BuildError
@@ -39,7 +40,7 @@ def build_prefix(leg: Leg, lock: Lock, work: Work, *, pattern: str) -> Environme
     frontend = choose(work.config.conda, pattern, work.environ)
     _refuse_other_machine(work, conda)
     install(work, conda, frontend=frontend, settings=asked.settings, channels=asked.channels, lock=lock)
-    run_allowed(work, conda, work.config.conda.post_link_scripts, already=frontend.runs_scripts)
+    _run_scripts(work, conda, lock, already=frontend.runs_scripts)
     _write_variables(work)
     _install_pip(work, [package for package in packages if package.manager == "pip"], lock)
     install_project(work)
@@ -55,6 +56,12 @@ def _refuse_other_machine(work: Work, packages: Sequence[LockedPackage]) -> None
                 f"{', '.join(unmet.packages[:3])} of the lock: {unmet.spec} is needed, and {has}",
                 hint=f"lock for an older system, with `conda: {{virtual-packages: {{{unmet.name}: ...}}}}`",
             )
+
+
+def _run_scripts(work: Work, conda: Sequence[LockedPackage], lock: Lock, *, already: bool) -> None:
+    allowed = work.config.conda.post_link_scripts
+    ran = run_allowed(work, conda, allowed, already=already, prove=lambda: refuse_altered(lock, work))
+    work.made = made_by_scripts(work.prefix) if ran else frozenset()
 
 
 def _write_variables(work: Work) -> None:

@@ -93,6 +93,12 @@ def test_what_conda_lock_would_leave_out_is_refused_at_its_line(solves: Solves, 
     assert "locker: rattler" in caught.value.hint
 
 
+def test_a_spec_that_is_refused_is_told_without_its_credentials(solves: Solves) -> None:
+    with pytest.raises(LockError) as caught:
+        said(solves, "https://me:geheim-4711@c.example/t/tk-0815/forge::lib[build_number='>3']")
+    assert ("geheim" in str(caught.value), "tk-0815" in str(caught.value)) == (False, False)
+
+
 def test_two_builds_of_a_name_are_refused(solves: Solves) -> None:
     with pytest.raises(LockError, match=r"^environment\.yml:4: .* two builds of a package: py312\*, \*_cpython"):
         said(solves, "python=*=py312*", "python=*=*_cpython")

@@ -94,8 +94,8 @@ def test_what_an_installer_noted_of_an_altered_file_is_not_believed(
 ) -> None:
     """Who alters a package in the cache has the installer note the hash of what it makes of it."""
     tree = CondaTree(tmp_path / "env", front_end)
-    files = {"bin/python3.12": f"\x7fELF{P}/lib\0\0".encode(), "bin/2to3": f"#!{P}/bin/python3.12\n"}
-    tree.install("python", files=files)
+    files: dict[str, str | bytes] = {"bin/python3.12": f"\x7fELF{P}/lib\0\0".encode()}
+    tree.install("python", files=files | {"bin/2to3": f"#!{P}/bin/python3.12\n"})
     altered = (tree.prefix / path).read_bytes() + b"evil\n"
     tree.write(path, altered)
     note(tree, path, sha256_in_prefix=hashlib.sha256(altered).hexdigest())
@@ -127,6 +127,16 @@ def note(tree: CondaTree, path: str, **fields: str) -> None:
     told = json.loads(tree.record("python").read_text())
     next(row for row in told["paths_data"]["paths"] if row["_path"] == path).update(fields)
     tree.record("python").write_text(json.dumps(told))
+
+
+def test_bytecode_without_a_hash_is_let_pass_where_installers_write_it_alone(tree: CondaTree) -> None:
+    """What lies beside the modules is imported in their place."""
+    tree.install("odd", files={}, compiled=[f"{SITE}/evil.pyc", f"{SITE}/__pycache__/odd.cpython-312.pyc"])
+    tree.write(f"{SITE}/evil.pyc", b"evil")
+    tree.write(f"{SITE}/__pycache__/odd.cpython-312.pyc", b"bytecode")
+    (finding,) = findings(tree)
+    assert (finding.code, finding.severity) == ("ENV130", "error")
+    assert f"{SITE}/evil.pyc" in finding.message
 
 
 def test_a_deleted_file_is_found(tree: CondaTree) -> None:
