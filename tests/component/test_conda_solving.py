@@ -536,6 +536,15 @@ def test_a_refusal_says_how_credentials_are_given(solves: Solves) -> None:
     assert "RATTLER_AUTH_FILE" in caught.value.hint
 
 
+@pytest.mark.parametrize("spec", ["lib >=99", "nosuch", "lib[version='1.0", "lib >=2,<1"])
+def test_no_message_holds_the_password_of_a_channel_in_a_spec(solves: Solves, spec: str) -> None:
+    with ChannelServer(solves.folder / "channels", user="me", password="geheim") as server:
+        address = server.url("main").replace("://", "://me:geheim@")
+        with pytest.raises((LockError, UsageError, BrokenError)) as caught:
+            solves.solve([f"{address}::{spec}"], address)
+    assert "geheim" not in f"{caught.value} {caught.value.hint}"
+
+
 def test_a_folder_that_is_no_channel_is_told(solves: Solves) -> None:
     (solves.folder / "empty").mkdir()
 

@@ -149,6 +149,7 @@ def test_a_prefix_that_no_placeholder_has_room_for_is_said_with_both_lengths(
     reason = record_of(program).reason
     assert f"a name of {length} bytes" in reason
     assert "room for 255" in reason
+    assert [each.code for each in record_of(program).findings] == [], "the cache is not to blame"
     assert "CI_ENVS_STATE_DIR" in done.stdout
     assert not program.prefix.exists()
     assert leftovers(state) == []

@@ -30,8 +30,8 @@ def attest_conda(content: Content, lock: Lock, work: Work) -> Attestation:
     does not know holds as it is first seen.
     """
     packages = [each for each in installed_packages(work.leg, work, lock) if each.manager == "conda"]
-    if not content.is_conda:
-        # A package has brought a pyvenv.cfg, by which the environment passes for another kind, or no record came.
+    if not content.is_conda and any(entry.path.startswith("conda-meta/") for entry in content.entries):
+        # A package has brought a pyvenv.cfg, by which the environment passes for another kind.
         return Attestation(altered=tuple(sorted(each.name for each in packages)))
     marks = None if os.name == "nt" else {entry.path for entry in content.entries if entry.executable}
     return attest_records(

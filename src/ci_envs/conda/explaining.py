@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ci_envs.conda import failures
-from ci_envs.conda.addresses import clean, rest
+from ci_envs.conda.addresses import clean, hidden, rest
 from ci_envs.errors import BrokenError, LockError
 from ci_envs.model.conda import PLATFORMS
 from ci_envs.nearest import nearest
@@ -121,7 +121,7 @@ def _no_channel(shown: str, channel: ChannelAddress | None, subdir: str) -> Lock
 
 async def _lacking(solve: Solve, one: Asked) -> LockError:
     """No record matches a spec: its name is unknown, is there for others, or has other versions."""
-    wanted, line = one.line.text, one.line
+    wanted, line = hidden(one.line.text), one.line
     channels = ", ".join(dict.fromkeys(channel.shown for channel in solve.request.channels))
     there = await _elsewhere(solve, one.name, solve.subdirs)
     if there:
@@ -218,7 +218,8 @@ def tree(text: str, asked: Sequence[Asked]) -> list[str]:
 def _place(spec: str, asked: Sequence[Asked]) -> str:
     for one in asked:
         if str(one.match) == spec:
-            return f"{one.line.text} ({one.line.file}:{one.line.line})" if one.line.file else one.line.text
+            text = hidden(one.line.text)
+            return f"{text} ({one.line.file}:{one.line.line})" if one.line.file else text
     return spec
 
 

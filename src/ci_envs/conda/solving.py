@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ci_envs.cache import usable_folder
 from ci_envs.conda import explaining, solved
-from ci_envs.conda.addresses import expanded, rest
+from ci_envs.conda.addresses import expanded, hidden, rest
 from ci_envs.conda.channel_names import channel_findings, resolve
 from ci_envs.conda.channel_settings import DEFAULT_ALIAS
 from ci_envs.conda.engine import complete, require_rattler
@@ -307,7 +307,7 @@ def _match(line: MatchLine, request: SolveRequest) -> tuple[Asked, tuple[Channel
         text = f"{expanded(before, request.settings.environ)[0]}::{after}" if mark else line.text
         match = MatchSpec(text)
     except InvalidMatchSpecError as error:
-        message = f"{line.text!r} is no match spec: {explaining.first_line(str(error))}"
+        message = f"{hidden(line.text)!r} is no match spec: {hidden(explaining.first_line(str(error)))}"
         raise LockError(message, file=line.file, line=line.line) from error
     except UsageError as error:
         raise UsageError(error.message, hint=error.hint, file=line.file, line=line.line) from error
