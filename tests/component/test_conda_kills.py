@@ -64,7 +64,9 @@ def assert_the_next_run_is_green(program: Program, expected: Program, *words: st
     assert record.environment is not None
     assert record.environment.digest == program.digest == expected.digest
     assert locks(program) == locks(expected)
-    assert half_made(program) == []
+    # A run that builds nothing does not look into the package cache.
+    assert half_made(program) == [] or why(program).startswith("kept: ")
+    assert leftovers(program.root) == []
     assert [each.code for each in record.findings if each.code.startswith("ENV")] == []
 
 
