@@ -105,7 +105,8 @@ def relock(session: nox.Session) -> None:
     """The hash locks: kept pins where they still fit; newer ones with `-- --upgrade`."""
     session.install(*from_lock("dev"))
     for name, groups in LOCKS.items():
-        compile_lock(session, Path("pyproject.toml"), Path(f"requirements/{name}.txt"), "3.11", groups)
+        words = (*groups, "--constraint=requirements/constraints.in")
+        compile_lock(session, Path("pyproject.toml"), Path(f"requirements/{name}.txt"), "3.11", words)
     compile_lock(session, TOOLS / "pip-tools.in", TOOLS / "pip-tools.txt", "3.9", ())
 
 
