@@ -64,6 +64,16 @@ def test_many_whole_runs_fill_one_cold_cache(
     assert [path for path in (tmp_path / "one cache/conda").rglob(".*") if path.suffix in (".part", ".gone")] == []
 
 
+def test_constraints_that_a_folder_above_has_for_uv_do_not_stop_the_pip_part(
+    make_copy: MakeCopy, stood: Program, tmp_path: Path
+) -> None:
+    # uv looks for [tool.uv] in every folder above; told to require hashes, it wants one of each constraint as well.
+    (tmp_path / "pyproject.toml").write_text('[tool.uv]\nconstraint-dependencies = ["seed<9"]\n', encoding="utf-8")
+    program = make_copy("project", stood.cache)
+    green(program.run("--fresh"))
+    assert program.digest == stood.digest
+
+
 def test_runs_of_one_leg_at_once_build_it_once(make_copy: MakeCopy, stood: Program) -> None:
     program = make_copy("project", stood.cache)
     said = [ended(process) for process in [program.start("run") for _ in range(4)]]
