@@ -18,6 +18,7 @@ from ci_envs.record_files import read_record
 
 if TYPE_CHECKING:
     from tests.support.action_runner import ActionRun
+    from tests.support.channel_server import ChannelServer
 
 pytestmark = [
     pytest.mark.component,
@@ -235,3 +236,24 @@ def test_nothing_is_left_in_the_repository_but_the_lock_and_our_folder(
 
     left = {path.name for path in Path(job["GITHUB_WORKSPACE"]).iterdir()}
     assert left == {"pyproject.toml", "tests", "uv.lock", ".ci-envs"}
+
+
+def test_a_conda_leg_brings_what_it_is_made_with_and_activates(tmp_path: Path, channel_server: ChannelServer) -> None:
+    job = job_at(tmp_path)
+    repo = Path(job["GITHUB_WORKSPACE"])
+    (repo / "environment.yml").write_text("channels: [conda-forge]\ndependencies: [six]\nvariables: {TIDE: low}\n")
+    condarc = tmp_path / "condarc"
+    condarc.write_text(f"mirrored_channels:\n  conda-forge: [{channel_server.url('conda-forge')}]\n")
+    job["CONDARC"] = str(condarc)
+    python = run_action(ACTION, {}, job, only={"tool"}).steps["tool"]["python"]
+    ask = Command(argv=(python, "-I", "-c", "import rattler"))
+    assert not run(ask)
+
+    result = act(job, python, pattern="auto", activate_environment="true", test="false")
+
+    assert result.ok, result.log
+    assert run(ask)
+    assert result.outputs["pattern"] == "conda"
+    prefix = result.outputs["environment-path"]
+    assert (result.env["CONDA_PREFIX"], result.env["TIDE"]) == (prefix, "low")
+    assert result.path == [f"{prefix}/bin"]
