@@ -24,13 +24,13 @@ pytestmark = [pytest.mark.component, pytest.mark.skipif(sys.platform == "win32",
 #: Of Debian and of most others: a user that owns nothing.
 NOBODY = 65534
 
-#: Where Debian's libfaketime has its library; ``CI_ENVS_TEST_FAKETIME`` names another.
+#: Where Debian's libfaketime has its library for programs with threads; ``CI_ENVS_TEST_FAKETIME`` names another.
 FAKETIME = next(
     (
         path
         for path in (
             os.environ.get("CI_ENVS_TEST_FAKETIME", ""),
-            *map(str, Path("/usr/lib").glob("*/faketime/libfaketime.so.1")),
+            *map(str, Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")),
         )
         if path and Path(path).is_file()
     ),

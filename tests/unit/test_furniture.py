@@ -192,7 +192,9 @@ def committed_texts() -> Iterator[tuple[str, str]]:
             for name in folders
             if name not in left_behind and not name.endswith(("_cache", ".egg-info", ".hypothesis"))
         ]
-        for path in (Path(folder, name) for name in files if name != "uv.lock"):
+        # The locks that git ignores (.gitignore): the examples' first runs make them.
+        made = ("uv.lock", "conda-lock.yml")
+        for path in (Path(folder, name) for name in files if not name.endswith(made)):
             data = path.read_bytes()
             if b"\0" not in data:
                 yield relative(path), data.decode("utf-8", "replace")
