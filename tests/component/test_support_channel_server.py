@@ -107,7 +107,11 @@ def test_rattler_writes_outside_where_another_package_has_the_file(tmp_path: Pat
     path = f"../{PLAIN.stem}/{PLAIN.members[0].path}"
     escaping = replace(broken.escaping_package(path, archived=False), depends=(PLAIN.name,))
 
-    attempt(Case((PLAIN, escaping)), tmp_path)
+    make_channel(tmp_path / "channels" / "forge", (PLAIN, escaping))
+    with ChannelServer(tmp_path / "channels") as server:
+        # First alone: which of two packages is unpacked first is chance.
+        Rattler(tmp_path).install(server.url("forge"), PLAIN.spec, prefix=tmp_path / "before")
+        Rattler(tmp_path).install(server.url("forge"), PLAIN.spec, escaping.spec)
 
     assert (tmp_path / PLAIN.stem / PLAIN.members[0].path).exists(), "beside the prefix, not in it"
 
