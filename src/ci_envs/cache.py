@@ -19,7 +19,7 @@ from ci_envs.errors import BrokenError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Remembered", "cache_root", "usable_folder", "uv_cache"]
+__all__ = ["Remembered", "cache_root", "conda_cache", "usable_folder", "uv_cache"]
 
 T = TypeVar("T")
 
@@ -45,6 +45,11 @@ def uv_cache(environ: Mapping[str, str]) -> tuple[Path, bool]:
     if named:
         return Path(named).expanduser().absolute(), False
     return cache_root(environ) / "uv", True
+
+
+def conda_cache(environ: Mapping[str, str]) -> Path:
+    """Where conda's packages and repodata are kept, by whichever front end; ours alone."""
+    return cache_root(environ) / "conda"
 
 
 def usable_folder(path: Path) -> Path:

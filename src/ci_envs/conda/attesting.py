@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ci_envs.cache import cache_root
 from ci_envs.conda.frontends import choose
 from ci_envs.conda.locking import installed_packages
-from ci_envs.conda.package_ledger import Attestation, PackageLedger, attest_records
+from ci_envs.conda.package_ledger import Attestation, attest_records
+from ci_envs.conda.rattler_frontend import package_cache
 from ci_envs.content import read_content
 from ci_envs.errors import BuildError
 from ci_envs.record_check import damaged_packages
@@ -38,7 +38,7 @@ def attest_conda(content: Content, lock: Lock, work: Work) -> Attestation:
         work.prefix,
         packages,
         content.conda,
-        PackageLedger(cache_root(work.environ) / "conda" / "packages"),
+        package_cache(work).ledger,
         trust_first=True,
         executable=marks,
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ci_envs.cache import cache_root
+from ci_envs.cache import conda_cache
 from ci_envs.conda import condarc
 from ci_envs.conda.condarc import Condarc, Said, expand_home, is_true, read_condarc
 from ci_envs.errors import UsageError
@@ -100,7 +100,7 @@ def channel_settings(
         environ=environ,
         home=home,
         root=root,
-        cache=cache_root(environ) / "conda",
+        cache=conda_cache(environ),
         channels=said.words("channels"),
         alias=_alias(said),
         defaults=said.words("default_channels"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ci_envs import command
-from ci_envs.cache import cache_root
+from ci_envs.cache import conda_cache
 from ci_envs.conda import failures
 from ci_envs.conda.engine import complete, require_rattler
 from ci_envs.conda.journal import Journal
@@ -38,7 +38,7 @@ _NO_PYTHON = "there is no python version specified"
 
 def package_cache(work: Work) -> PackageCache:
     """The package cache of this user, which our own installs alone write to."""
-    return PackageCache(cache_root(work.environ) / "conda")
+    return PackageCache(conda_cache(work.environ))
 
 
 class RattlerFrontend:

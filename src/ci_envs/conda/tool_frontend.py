@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ci_envs import command
-from ci_envs.cache import cache_root, usable_folder
+from ci_envs.cache import conda_cache, usable_folder
 from ci_envs.conda import failures
 from ci_envs.conda.addresses import clean, secrets
 from ci_envs.conda.completing import complete_records
@@ -112,7 +112,7 @@ class ToolFrontend:
                 remove_tree(path)
 
     def _pkgs(self, work: Work) -> Path:
-        return cache_root(work.environ) / "conda" / f"pkgs-{self.name}"
+        return conda_cache(work.environ) / f"pkgs-{self.name}"
 
     def _words(self, work: Work, listed: Path) -> list[str | Path]:
         words: list[str | Path] = ["create", "--yes", "--prefix", work.prefix, "--file", listed]
@@ -126,7 +126,7 @@ class ToolFrontend:
         pkgs = self._pkgs(work)
         if self.name == "conda":
             return {**_CONDA, "CONDA_PKGS_DIRS": str(pkgs), "CONDA_OFFLINE": str(work.policy.offline).lower()}
-        root = usable_folder(cache_root(work.environ) / "conda" / "mamba-root")
+        root = usable_folder(conda_cache(work.environ) / "mamba-root")
         return {"CONDA_PKGS_DIRS": str(pkgs), "MAMBA_ROOT_PREFIX": str(root), "MAMBA_NO_BANNER": "1"}
 
     def _require_version(self, work: Work) -> None:
