@@ -25,13 +25,16 @@ nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
 nox.options.sessions = ["lint", "tests"]
 
+EXTRAS = ("--extra=conda", "--extra=docker")
+
 #: What each file of ``requirements/`` locks, as `uv pip compile` is asked for it.
 LOCKS: dict[str, tuple[str, ...]] = {
     "ci-envs": (),
     "conda": ("--extra=conda",),
-    "dev": ("--extra=conda", "--extra=nox", "--group=dev"),
-    "tests": ("--extra=conda", "--group=dev", "--group=tests"),
-    "lint": ("--extra=conda", "--group=dev", "--group=tests", "--group=lint"),
+    "docker": ("--extra=conda", "--extra=docker"),
+    "dev": (*EXTRAS, "--extra=nox", "--group=dev"),
+    "tests": (*EXTRAS, "--group=dev", "--group=tests"),
+    "lint": (*EXTRAS, "--group=dev", "--group=tests", "--group=lint"),
 }
 TOOLS = Path("src/ci_envs/resources/tools")
 RENEW = "# Any platform; no index is named. Renew with: nox -s relock\n"

@@ -39,7 +39,7 @@ DEFAULT = "default"
 
 #: Tables that the design names and this version does not read yet: silence would look like obedience.
 LATER_TABLES = {
-    name: f"`{name}` is not known yet: this version makes venv, uv and conda environments" for name in ("docker", "nix")
+    "nix": "`nix` is not known yet: this version makes venv, uv, conda and container environments",
 }
 
 #: A year: a longer time limit is a slip, and so is one that a float cannot hold.

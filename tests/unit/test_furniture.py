@@ -34,11 +34,19 @@ TOOLS = ROOT / "src/ci_envs/resources/tools"
 GROUPS: dict[str, tuple[str, ...]] = {
     "ci-envs": (),
     "conda": (),
+    "docker": (),
     "dev": ("dev",),
     "tests": ("dev", "tests"),
     "lint": ("dev", "tests", "lint"),
 }
-EXTRAS = {"ci-envs": (), "conda": ("conda",), "dev": ("conda", "nox"), "tests": ("conda",), "lint": ("conda",)}
+EXTRAS = {
+    "ci-envs": (),
+    "conda": ("conda",),
+    "docker": ("conda", "docker"),
+    "dev": ("conda", "docker", "nox"),
+    "tests": ("conda", "docker"),
+    "lint": ("conda", "docker"),
+}
 PLATFORMS = {
     "linux": {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": "x86_64"},
     "macos": {"sys_platform": "darwin", "platform_system": "Darwin", "os_name": "posix", "platform_machine": "arm64"},

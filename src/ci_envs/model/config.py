@@ -6,7 +6,17 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["CheckConfig", "CondaConfig", "Config", "LockConfig", "LockMode", "TestConfig", "UvConfig", "VenvConfig"]
+__all__ = [
+    "CheckConfig",
+    "CondaConfig",
+    "Config",
+    "DockerConfig",
+    "LockConfig",
+    "LockMode",
+    "TestConfig",
+    "UvConfig",
+    "VenvConfig",
+]
 
 LockMode = Literal["locked", "auto", "frozen", "update"]
 
@@ -88,6 +98,51 @@ class CondaConfig(Table, frozen=True):
     compile_bytecode: bool = False
 
 
+class DockerConfig(Table, frozen=True):
+    """Patterns ``docker``, ``podman`` and ``devcontainer``: how images are built, and what containers may take.
+
+    Words and units of limits are those of ``docker run``: https://docs.docker.com/reference/cli/docker/container/run/
+    """
+
+    #: What builds and runs images; ``auto`` is the one that the pattern names, else the first that answers.
+    engine: Literal["auto", "docker", "podman"] = "auto"
+    #: Relative to the project; by default ``Dockerfile``, else ``Containerfile``, else one is generated.
+    file: str = ""
+    #: The folder that a build sees, relative to the project.
+    context: str = "."
+    target: str = ""
+    build_args: dict[str, str] = {}
+    #: As BuildKit's ``--secret`` has them: ``id=token,env=TOKEN``, ``id=netrc,src=.netrc``.
+    secrets: tuple[str, ...] = ()
+    #: ``linux/amd64``: what base images are locked for beside the leg's own platform.
+    platforms: tuple[str, ...] = ()
+
+    # Of a generated Dockerfile:
+    #: By default the image of the leg's Python that this version of ci-envs pins; ``{python}`` stands for ``3.12``.
+    base_image: str = ""
+    #: ``auto``: ``conda`` where only that is described, else ``uv``.
+    installer: Literal["auto", "uv", "venv", "conda"] = "auto"
+    #: Packages of the distribution that the image needs, and those that only building needs.
+    packages: tuple[str, ...] = ()
+    build_packages: tuple[str, ...] = ()
+
+    # Of the containers that run:
+    #: The interpreter inside; by default what PATH says there.
+    python: str = ""
+    memory: str = ""
+    cpus: float | str = ""
+    shm_size: str = ""
+    #: ``{nofile: 65536, memlock: "-1", nproc: "1024:2048"}``.
+    ulimits: dict[str, int | str] = {}
+    env: dict[str, str] = {}
+    #: A volume's name or a folder (``~/.cache/huggingface``) -> where it is inside, with ``:ro`` where it is only read.
+    volumes: dict[str, str] = {}
+    network: str = ""
+    cap_add: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()
+    privileged: bool = False
+
+
 class Config(Table, frozen=True):
     """The whole file. Precedence: defaults, project, matrix, leg, flag."""
 
@@ -98,5 +153,6 @@ class Config(Table, frozen=True):
     venv: VenvConfig = VenvConfig()
     uv: UvConfig = UvConfig()
     conda: CondaConfig = CondaConfig()
+    docker: DockerConfig = DockerConfig()
     #: ``wheel``: built and installed as its users would have it; ``editable``; ``no``.
     install_project: Literal["auto", "wheel", "editable", "no"] = "auto"

@@ -11,7 +11,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from ci_envs.model.config import CheckConfig, CondaConfig, LockConfig, Table, TestConfig, UvConfig, VenvConfig
+from ci_envs.model.config import (
+    CheckConfig,
+    CondaConfig,
+    DockerConfig,
+    LockConfig,
+    Table,
+    TestConfig,
+    UvConfig,
+    VenvConfig,
+)
 from ci_envs.model.leg import Resolution
 
 __all__ = [
@@ -34,7 +43,7 @@ Os = Literal["linux", "macos", "windows"]
 Arch = Literal["x86_64", "aarch64"]
 
 #: The keys of an include entry and of ``defaults`` that configure its legs; the rest say which legs are meant.
-SETTINGS = ("check", "test", "lock", "venv", "uv", "conda", "install-project")
+SETTINGS = ("check", "test", "lock", "venv", "uv", "conda", "docker", "install-project")
 
 Text = Annotated[str, Meta(max_length=200)]
 VariableValue = str | int | bool
@@ -89,6 +98,7 @@ class Defaults(_Cell, frozen=True):
     venv: VenvConfig | None = None
     uv: UvConfig | None = None
     conda: CondaConfig | None = None
+    docker: DockerConfig | None = None
     install_project: Literal["auto", "wheel", "editable", "no"] | None = None
 
 
