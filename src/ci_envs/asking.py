@@ -61,6 +61,7 @@ class Asked:
     jobs: int = 1
     fresh: bool = False
     deep: bool = False
+    keep_dockerfile: bool = False
     #: Whether records are written: a verb that runs a part only leaves the last whole one alone.
     recorded: bool = True
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -128,6 +129,7 @@ def _order(
         fresh=asked.fresh,
         deep=asked.deep,
         recorded=asked.recorded,
+        keep_dockerfile=asked.keep_dockerfile,
     )
 
 

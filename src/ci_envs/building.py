@@ -17,6 +17,7 @@ from ci_envs.environ import leg_variables
 from ci_envs.environments.host import HostEnvironment
 from ci_envs.errors import BuildError, CheckError
 from ci_envs.layout import Layout, remove_tree
+from ci_envs.model.image import ImageFacts
 from ci_envs.model.inventory import Inventory
 from ci_envs.model.record import Finding
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ci_envs.content import HashCache
+    from ci_envs.environments import Environment
     from ci_envs.model.leg import Leg
     from ci_envs.model.lock import Lock
     from ci_envs.order import Order
@@ -38,7 +40,7 @@ __all__ = ["Built", "build", "build_inputs", "built_environment", "changed_since
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a seal tells a later run beside the files."""
+    """What is known of a finished environment: what a seal tells a later run beside the files."""
 
     digest: str
     bytes: int
@@ -51,18 +53,22 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     made: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     tools: dict[str, str] = {}
+    #: The image that is in a prefix's place.
+    image: ImageFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
     """An environment that is whole, and what is known of it."""
 
-    environment: HostEnvironment
+    environment: Environment
     facts: Facts
     inputs: dict[str, str]
     #: Whether it stood there already, and the sentence that says why it was kept or built.
     kept: bool
     why: str
+    #: Where it lies on this machine; ``None`` for an image.
+    prefix: Path | None = None
 
     @property
     def inventory(self) -> Inventory:
@@ -72,6 +78,10 @@ class Built:
 
 def build(pattern: Pattern, order: Order, lock: Lock, work: Work) -> Built:
     """The leg's environment. :class:`BuildError` where it cannot be built or its files are not the wheels'."""
+    if pattern.contained:
+        from ci_envs.containers.building import build_image_of  # the engine's interface takes its time to import
+
+        return build_image_of(pattern, order, lock, work)
     inputs = build_inputs(order.leg, lock, work)
     prefix, aside = work.prefix, work.layout.aside(order.leg.id)
     _recover(prefix, aside)
@@ -80,7 +90,7 @@ def build(pattern: Pattern, order: Order, lock: Lock, work: Work) -> Built:
         work.findings += facts.findings
         work.tools |= facts.tools
         kept = "kept: nothing it depends on has changed"
-        return Built(_environment(order, work.layout, facts), facts, inputs, kept=True, why=kept)
+        return Built(_environment(order, work.layout, facts), facts, inputs, kept=True, why=kept, prefix=prefix)
     if not order.repair:
         raise CheckError(
             f"{order.leg.id} is not as it was built: {why}", hint=f"build it again with: {order.reproduce}"
@@ -99,7 +109,8 @@ def build(pattern: Pattern, order: Order, lock: Lock, work: Work) -> Built:
         raise
     remove_tree(aside)
     _forget_bytecode(work.layout, order.leg, facts.digest)
-    return Built(_environment(order, work.layout, facts), facts, inputs, kept=False, why=f"built: {why}")
+    environment = _environment(order, work.layout, facts)
+    return Built(environment, facts, inputs, kept=False, why=f"built: {why}", prefix=prefix)
 
 
 def _stand_aside(prefix: Path, aside: Path) -> None:
@@ -132,9 +143,11 @@ def _forget_bytecode(layout: Layout, leg: Leg, content_digest: str) -> None:
 def changed_since_built(built: Built) -> tuple[Finding, ...]:
     """ENV120, a warning, where what ran inside has changed files of the environment.
 
-    Nothing is undone: the next run sees the same and builds anew.
+    Nothing is undone: the next run sees the same and builds anew. What ran in a container has changed no image.
     """
-    prefix = built.environment.prefix
+    prefix = built.prefix
+    if prefix is None:
+        return ()
     found = seal.read_seal(prefix)
     changed = ["the seal"] if found is None else seal.intact(prefix, found)
     if not changed:
@@ -146,8 +159,12 @@ def changed_since_built(built: Built) -> tuple[Finding, ...]:
     return (Finding(code="ENV120", severity="warning", title="environment was changed", message=message),)
 
 
-def built_environment(layout: Layout, leg: Leg, environ: Mapping[str, str]) -> HostEnvironment:
+def built_environment(layout: Layout, leg: Leg, environ: Mapping[str, str]) -> Environment:
     """The environment that a leg's last run left; :class:`BuildError` where there is no whole one."""
+    if layout.image(leg.id).is_file():
+        from ci_envs.containers.building import kept_environment
+
+        return kept_environment(layout, leg, environ)
     found = seal.read_seal(layout.prefix(leg.id))
     if found is None:
         raise BuildError(f"there is no environment of {leg.id}", hint=f"build it with: ci-envs run --only {leg.id!r}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ci_envs import __version__, sources
-from ci_envs.checks import ALL_CHECKS, Context, advice_for, run_checks
+from ci_envs.checks import ALL_CHECKS, FACTS, Context, advice_for, run_checks
 from ci_envs.checks.accelerator import asks_for_device
 from ci_envs.checks.commands import own_check
 from ci_envs.errors import CheckError
@@ -39,6 +39,7 @@ def check(order: Order, work: Work, lock: Lock, built: Built, previous: RunRecor
     if previous is not None and kept:
         known = set(work.findings)
         work.findings += [f for f in previous.findings if f.code.startswith(_CODES) and f not in known]
+        work.extra |= {name: previous.extra[name] for name in FACTS if name in previous.extra}
         work.extra["check"] = key
         return kept
     work.begins()
@@ -47,6 +48,7 @@ def check(order: Order, work: Work, lock: Lock, built: Built, previous: RunRecor
         work.findings += run_checks(context)
     finally:
         remove_tree(work.temp)
+    work.extra |= context.facts
     _refuse([finding for finding in work.findings if finding.severity == "error"], order, work)
     work.extra["check"] = key
     return ", ".join([f"{len(ALL_CHECKS)} checks", *(f"skipped {what}" for what in context.left_out)])

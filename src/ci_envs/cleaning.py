@@ -32,16 +32,21 @@ def clean(root: Path, legs: Sequence[str], *, also_cache: bool, environ: Mapping
     if also_cache:
         paths.append(cache.cache_root(environ))
     there = [path for path in paths if path.exists() or path.is_symlink()]
+    on_engines: list[str] = []
     with contextlib.ExitStack() as locks:
         for name in _lock_names(layout, legs):
             locks.enter_context(layout.alone(name, wait=_WAIT_SECONDS))
+        if (layout.state / "engines").is_file():
+            from ci_envs.containers.cleaning import remove_all  # who has no containers need not know how
+
+            on_engines = remove_all(layout, environ, legs)
         for path in there:
             # The lock files go last: whoever waits for one begins when nothing is left to be harmed.
             for inside in path.glob("*") if path == layout.state and not path.is_symlink() else ():
                 if inside.name not in ("locks", "CACHEDIR.TAG"):
                     remove_tree(inside)
             remove_tree(path)
-    return [layout.shown(path) for path in there]
+    return [*(layout.shown(path) for path in there), *on_engines]
 
 
 def _lock_names(layout: Layout, legs: Sequence[str]) -> list[str]:
@@ -56,6 +61,7 @@ def _of_leg(layout: Layout, leg: str) -> list[Path]:
     return [
         prefix,
         layout.aside(leg),
+        layout.image(leg),
         layout.record(leg),
         layout.log(leg, "build").parent,
         layout.bytecode(leg, ""),

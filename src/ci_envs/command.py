@@ -17,30 +17,39 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from ci_envs.capture import LONGEST_LINE, Capture, Outcome, opened_log
 from ci_envs.errors import InterruptedRun, ToolMissing, UsageError
 from ci_envs.redact import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ["Command", "Outcome", "hand_over", "run", "stop_all", "stopping"]
+__all__ = [
+    "Background",
+    "Command",
+    "Outcome",
+    "ends_with_us",
+    "hand_over",
+    "no_longer_ours",
+    "refuse_when_stopping",
+    "run",
+    "start",
+    "stop_all",
+    "stopping",
+]
 
 #: What is kept of one stream in memory, in bytes: its end, where the reason of a failure is. The log has all of it.
 CAPTURE_LIMIT = 64 * 1024 * 1024
-
-#: A longer line is taken in pieces, since a stream that never ends its line would fill the memory.
-_LONGEST_LINE = 1024 * 1024
 
 #: Between asking a process group to end and ending it.
 GRACE_SECONDS = 5.0
 
 #: How long a stream may stay open after its process has ended, held by something that it left behind.
-_DRAIN_SECONDS = 2.0
+DRAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,46 +72,23 @@ class Command:
     #: Standard output is data for this program and comes back unredacted: a service's password that is an ordinary
     #: word (``postgres``) must not change the name of a package. What is logged is redacted all the same.
     raw: bool = False
+    #: What the log says in place of a line of either stream, for output that is made for programs. Called from two
+    #: threads, as the lines come.
+    as_logged: Callable[[str], str] | None = None
 
     def __str__(self) -> str:
         return shlex.join(self.argv)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What happened.
-
-    ``stdout`` and ``stderr`` are decoded as UTF-8, with what cannot be decoded replaced, and are redacted.
-    """
-
-    argv: tuple[str, ...]
-    #: As the OS gives it: negative for the signal that ended it.
-    returncode: int
-    stdout: str = ""
-    stderr: str = ""
-    seconds: float = 0.0
-    timed_out: bool = False
-
-    def __bool__(self) -> bool:
-        return self.returncode == 0 and not self.timed_out
-
-    @property
-    def output(self) -> str:
-        """Both streams, the errors last."""
-        return f"{self.stdout}\n{self.stderr}".strip()
-
-    def tail(self, lines: int = 20) -> str:
-        """The last lines of what it said, for a message."""
-        return "\n".join(self.output.splitlines()[-lines:])
-
-
 @dataclass(slots=True)
 class _Live:
-    """The processes that this program started and that still run."""
+    """What this program started and what still runs."""
 
     # Reentrant: a signal handler runs in the main thread wherever that is, so also while it holds the lock.
     lock: threading.RLock = field(default_factory=threading.RLock)
     processes: set[subprocess.Popen[bytes]] = field(default_factory=set)
+    #: What is no process of ours and ends with us all the same: how to end each.
+    others: list[Callable[[], None]] = field(default_factory=list)
     stopping: bool = False
 
 
@@ -118,9 +104,13 @@ def run(command: Command) -> Outcome:
     """
     started = time.monotonic()
     redact = Redactor.from_environment(os.environ if command.env is None else command.env)
-    with _log(command, redact) as log:
+    with opened_log(command.log, str(command), redact) as log:
         process = _start(command)
-        streams = [_Reader(stream, log, redact) for stream in (process.stdout, process.stderr) if stream is not None]
+        streams = [
+            _Reader(stream, Capture(log, redact, CAPTURE_LIMIT, command.as_logged))
+            for stream in (process.stdout, process.stderr)
+            if stream is not None
+        ]
         try:
             timed_out = _wait(process, command)
         except BaseException:
@@ -130,12 +120,11 @@ def run(command: Command) -> Outcome:
             _drain(streams, process)
             with _LIVE.lock:
                 _LIVE.processes.discard(process)
-    if _LIVE.stopping:
-        raise InterruptedRun(f"stopped while running {Path(command.argv[0]).name}")
+    refuse_when_stopping(f"while running {Path(command.argv[0]).name}")
     for stream in streams:
-        if stream.failed is not None:
-            raise stream.failed
-    stdout, stderr = (stream.text() for stream in streams)
+        if stream.capture.failed is not None:
+            raise stream.capture.failed
+    stdout, stderr = (stream.capture.text() for stream in streams)
     return Outcome(
         argv=command.argv,
         returncode=process.returncode,
@@ -150,7 +139,9 @@ def stop_all() -> None:
     """Ends every process that this program started, politely first; later commands are refused."""
     with _LIVE.lock:
         _LIVE.stopping = True
-        live = list(_LIVE.processes)
+        live, others = list(_LIVE.processes), list(_LIVE.others)
+    for end in others:
+        end()
     for process in live:
         _signal_group(process, _TERM)
     deadline = time.monotonic() + GRACE_SECONDS
@@ -163,6 +154,28 @@ def stop_all() -> None:
 def stopping() -> bool:
     """Whether :func:`stop_all` was called: nothing may begin any more."""
     return _LIVE.stopping
+
+
+def refuse_when_stopping(what: str) -> None:
+    """Raises :class:`InterruptedRun` once :func:`stop_all` was called; ``what`` follows the word "stopped"."""
+    if _LIVE.stopping:
+        raise InterruptedRun(f"stopped {what}")
+
+
+def ends_with_us(end: Callable[[], None]) -> None:
+    """Has :func:`stop_all` call this, once; it may come from a signal handler, so it takes no lock and does not wait.
+
+    Raises :class:`InterruptedRun` where that is under way already.
+    """
+    with _LIVE.lock:
+        refuse_when_stopping("before the next command")
+        _LIVE.others.append(end)
+
+
+def no_longer_ours(end: Callable[[], None]) -> None:
+    """Takes back what :func:`ends_with_us` was told."""
+    with _LIVE.lock, contextlib.suppress(ValueError):
+        _LIVE.others.remove(end)
 
 
 _TERM = signal.SIGTERM
@@ -178,8 +191,7 @@ def _start(command: Command) -> subprocess.Popen[bytes]:
     if any("\0" in word for word in command.argv):
         raise UsageError(f"an argument of {command.argv[0]!r} holds a NUL character, which no process can be given")
     with _LIVE.lock:
-        if _LIVE.stopping:
-            raise InterruptedRun("stopped before the next command")
+        refuse_when_stopping("before the next command")
         try:
             process = _popen(command)
         except OSError as error:
@@ -214,67 +226,31 @@ def _popen(command: Command) -> subprocess.Popen[bytes]:
     )
 
 
-@contextlib.contextmanager
-def _log(command: Command, redact: Redactor) -> Iterator[IO[bytes] | None]:
-    if command.log is None:
-        yield None
-        return
-    command.log.parent.mkdir(parents=True, exist_ok=True)
-    with command.log.open("ab") as log:
-        log.write(f"$ {redact(str(command))}\n".encode())
-        log.flush()
-        yield log
-
-
 class _Reader:
-    """Takes one stream as it comes, line by line into the log and, up to a limit, into memory."""
+    """Takes one stream as it comes."""
 
-    def __init__(self, stream: IO[bytes], log: IO[bytes] | None, redact: Redactor) -> None:
+    def __init__(self, stream: IO[bytes], capture: Capture) -> None:
         self._stream = stream
-        self._log = log
-        self._redact = redact
-        self._kept: deque[bytes] = deque()
-        self._lock = threading.Lock()
-        #: Why the log is not whole. What comes after is read all the same: a child must not meet a closed pipe.
-        self.failed: OSError | None = None
+        self.capture = capture
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
 
     def _read(self) -> None:
-        size = 0
         # ValueError: the log was closed, because nobody waits for this stream any more (see _drain).
         with contextlib.suppress(ValueError, OSError), self._stream:
-            while line := self._stream.readline(_LONGEST_LINE):
-                with self._lock:
-                    self._kept.append(line)
-                    size += len(line)
-                    while size > CAPTURE_LIMIT:
-                        size -= len(self._kept.popleft())
-                if self._log is not None and self.failed is None:
-                    self._note(self._log, line)
-
-    def _note(self, log: IO[bytes], line: bytes) -> None:
-        try:
-            log.write(self._redact(line.decode("utf-8", "replace")).encode())
-            log.flush()
-        except OSError as error:
-            self.failed = OSError(error.errno, error.strerror, str(log.name))
-
-    def text(self) -> str:
-        """What was kept."""
-        with self._lock:
-            return b"".join(self._kept).decode("utf-8", "replace")
+            while line := self._stream.readline(LONGEST_LINE):
+                self.capture.take(line)
 
 
 def _drain(streams: list[_Reader], process: subprocess.Popen[bytes]) -> None:
     """Waits for the ends of the streams; what a dead process left behind does not hold them for ever."""
-    deadline = time.monotonic() + _DRAIN_SECONDS
+    deadline = time.monotonic() + DRAIN_SECONDS
     for stream in streams:
         stream.thread.join(max(0.0, deadline - time.monotonic()))
     if any(stream.thread.is_alive() for stream in streams):
         _signal_group(process, _KILL)
     for stream in streams:
-        stream.thread.join(_DRAIN_SECONDS / 4)
+        stream.thread.join(DRAIN_SECONDS / 4)
 
 
 def _feed(process: subprocess.Popen[bytes], text: str) -> None:
@@ -322,6 +298,64 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
     # The group outlives its leader where it left something behind; its id is not reused while a member lives.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
+
+
+class Background:
+    """A process that goes on beside others; it is not logged. Its standard input is a pipe that ends when we do."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def tell(self, text: str) -> None:
+        """Writes to its standard input, and ends that."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError), self._process.stdin as pipe:
+                pipe.write(text.encode())
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it has ended in time."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return not self.running
+
+    def end(self) -> None:
+        """Ends it, politely first."""
+        self.tell("")
+        _end_group(self._process)
+        with _LIVE.lock:
+            _LIVE.processes.discard(self._process)
+
+
+def start(command: Command, *, outlives_us: bool = False) -> Background:
+    """Starts a command that goes on in the background; of ``command`` only argv, cwd, env and log are heeded.
+
+    :func:`stop_all` ends it, unless it is to clean up after us: it sees its input end then. Raises as :func:`run` does.
+    """
+    with contextlib.ExitStack() as opened:
+        log = opened.enter_context(command.log.open("ab")) if command.log else subprocess.DEVNULL
+        with _LIVE.lock:
+            refuse_when_stopping("before the next command")
+            try:
+                process = subprocess.Popen(
+                    command.argv,
+                    cwd=command.cwd,
+                    env=None if command.env is None else dict(command.env),
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    creationflags=_NEW_GROUP,
+                )
+            except OSError as error:
+                raise _no_program(error, command) from error
+            if not outlives_us:
+                _LIVE.processes.add(process)
+    return Background(process)
 
 
 def quoted(argv: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from ci_envs import github
@@ -170,6 +170,7 @@ def show_report(report: Report) -> None:
     """The legs, where their packages differ, what was found, and the verdict; with ``-q`` only that and its reasons."""
     if not _SETTINGS.quiet:
         _show_legs(report.legs)
+        _show_images(report.legs)
         _show_parity(report)
         for finding in report.findings:
             where = f"{finding.file}{f':{finding.line}' if finding.line else ''}: " if finding.file else ""
@@ -207,6 +208,20 @@ def _show_legs(legs: Sequence[LegResult]) -> None:
     return show_table("Legs", ("leg", "status", *STAGES), rows)
 
 
+def _show_images(legs: Sequence[LegResult]) -> None:
+    from ci_envs.report.images import short_digest, size, system
+
+    rows = [
+        [leg.id, leg.image.name, short_digest(leg.image.digest), size(leg.image.bytes), system(leg.image)]
+        for leg in legs
+        if leg.image
+    ]
+    show_table("Images", ("leg", "image", "digest", "size", "system"), rows)
+    for leg in legs:
+        if leg.image and leg.image.relaxed:
+            show_text(f"{leg.id}: its containers may do more than others: {', '.join(leg.image.relaxed)}")
+
+
 def _show_parity(report: Report) -> None:
     from ci_envs.report.parity import by_version
 
@@ -230,6 +245,8 @@ class _Running:
 
     stage: str = ""
     since: float = field(default_factory=time.monotonic)
+    #: What it is doing there.
+    said: str = ""
 
 
 class Progress:
@@ -282,6 +299,15 @@ class Progress:
         if _SETTINGS.verbose:
             self._say(f"{leg.id}: {name} begins")
 
+    def stage_says(self, leg: Leg, text: str) -> None:
+        """What it is doing now: an image takes minutes, and the step that it is at is worth a line."""
+        said = one_line(text, 100)
+        running = self._running.get(leg.id)
+        if running is not None:
+            self._running[leg.id] = replace(running, said=said)
+        if self._live is None:
+            self._say(f"{leg.id}: {said}")
+
     def stage_ends(self, leg: Leg, stage: Stage) -> None:
         """A stage of it is over."""
         if self._live is None or _SETTINGS.verbose:
@@ -324,7 +350,7 @@ class Progress:
         table = Table.grid(padding=(0, 2))
         now = time.monotonic()
         for leg, running in list(self._running.items()):
-            table.add_row(_cell(leg), running.stage, f"{now - running.since:.0f} s")
+            table.add_row(_cell(leg), running.stage, f"{now - running.since:.0f} s", _cell(running.said))
         if self._total:
             table.add_row(f"{self._done} of {self._total} legs done")
         return table

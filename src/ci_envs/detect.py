@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BUILT_PATTERNS",
+    "INSTALLED_INSIDE",
     "KNOWN_PATTERNS",
     "RECOGNISED",
     "detect",
@@ -39,7 +40,12 @@ __all__ = [
 
 #: What this version can build. The registry of patterns knows it too, and a test compares: to ask it is to import
 #: every pattern with its tools, which looking at a folder should not cost.
-BUILT_PATTERNS = frozenset(("uv", "venv", "virtualenv", "conda", "mamba", "micromamba"))
+BUILT_PATTERNS = frozenset(
+    ("uv", "venv", "virtualenv", "conda", "mamba", "micromamba", "docker", "podman", "devcontainer")
+)
+
+#: The patterns whose locks a generated Dockerfile can install, in the order in which they are looked for.
+INSTALLED_INSIDE = ("uv", "venv", "conda")
 
 #: Every name that a matrix may give a pattern.
 KNOWN_PATTERNS: tuple[str, ...] = (*DETECTORS, *SAME_EVIDENCE)
@@ -78,8 +84,8 @@ def detect(project: Project, *, buildable: Collection[str] | None = None) -> Det
 def evidence_for(pattern: str, project: Project) -> tuple[Evidence, ...]:
     """The evidence for a pattern that was asked for by name; none where the project does not describe it.
 
-    Asked for by name, ``uv`` can do with what describes a ``venv``, whose files it reads, and conda's patterns with the
-    lock of a ``pixi`` project.
+    Asked for by name, ``uv`` can do with what describes a ``venv``, whose files it reads, conda's patterns with the
+    lock of a ``pixi`` project, and ``docker`` with whatever a Dockerfile can be generated from.
     """
     if pattern not in KNOWN_PATTERNS:
         raise UsageError(f"there is no pattern {pattern!r}{nearest(pattern, KNOWN_PATTERNS)}")
@@ -90,6 +96,8 @@ def evidence_for(pattern: str, project: Project) -> tuple[Evidence, ...]:
         clues = _clues("venv", scan)
     if not clues and family == "conda":
         clues = [clue for clue in _clues("pixi", scan) if clue.tier == Tier.LOCK]
+    if not clues and family == "docker":
+        clues = next((found for name in INSTALLED_INSIDE if (found := _clues(name, scan))), [])
     if not clues:
         refuse_problems(Detection(problems=scan.problems))
     return tuple(clue.evidence for clue in clues)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from ci_envs.model.difference import Change, Difference, PackageChange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ci_envs.model.difference import PackageChangeKind
+    from ci_envs.model.image import ImageFacts
     from ci_envs.model.record import Finding, RunRecord
 
 __all__ = ["compare", "render"]
@@ -18,6 +19,9 @@ _SIGNS: dict[PackageChangeKind, str] = {"added": "+", "removed": "-", "changed":
 
 # A digest is recognised by its beginning; the JSON has all of it.
 _SHOWN_DIGEST = len("sha256:") + 16
+
+# Packages of the operating system come by hundreds; the JSON has all of them.
+_SHOWN_OF_SYSTEM = 10
 
 
 def compare(before: RunRecord, after: RunRecord) -> Difference:
@@ -50,7 +54,17 @@ def _facts(record: RunRecord) -> dict[str, str]:
         "lock": lock.path if lock else "",
         "lock digest": lock.digest if lock else "",
         "environment digest": environment.digest if environment else "",
-        "image": environment.image if environment else "",
+        # Its name is another for each checkout; where more is known, that is compared.
+        "image": environment.image if environment and not record.image else "",
+        **(_image(record.image) if record.image else {}),
+    }
+
+
+def _image(image: ImageFacts) -> dict[str, str]:
+    return {
+        "image digest": image.digest,
+        "system": image.system.name if image.system else "",
+        **{f"base image {base.name}": base.digest for base in image.bases},
     }
 
 
@@ -72,23 +86,33 @@ def _packages(before: RunRecord, after: RunRecord) -> Iterator[PackageChange]:
     installed = bool(before.inventory and after.inventory)
     old, new = _versions(before, installed=installed), _versions(after, installed=installed)
     old_hashes, new_hashes = _hashes(before), _hashes(after)
-    for name in sorted(old.keys() | new.keys()):
-        was, now = old.get(name, ""), new.get(name, "")
+    for name, manager in sorted(old.keys() | new.keys(), key=lambda key: (key[1], key[0])):
+        was, now = old.get((name, manager), ""), new.get((name, manager), "")
         if was != now:
             kind: PackageChangeKind = "added" if not was else "removed" if not now else "changed"
-            yield PackageChange(name=name, kind=kind, before=was, after=now)
+            yield PackageChange(name=name, manager=manager, kind=kind, before=was, after=now)
             continue
         left, right = old_hashes.get((name, was), frozenset()), new_hashes.get((name, now), frozenset())
-        if left != right and left and right:
+        if left != right and left and right and not manager:
             yield PackageChange(
                 name=name, kind="rebuilt", before=" ".join(sorted(left - right)), after=" ".join(sorted(right - left))
             )
 
 
-def _versions(record: RunRecord, *, installed: bool) -> dict[str, str]:
-    if installed:
-        return {item.name: item.version for item in record.inventory}
-    return {pin.name: pin.version for pin in record.lock.pins} if record.lock else {}
+def _versions(record: RunRecord, *, installed: bool) -> dict[tuple[str, str], str]:
+    """Versions by name and, for those of the operating system, manager: a ``python3`` of dpkg is no Python package.
+
+    One that is there for two architectures may have two versions.
+    """
+    if not installed:
+        return {(pin.name, ""): pin.version for pin in record.lock.pins} if record.lock else {}
+    found: dict[tuple[str, str], list[str]] = {}
+    for item in record.inventory:
+        if item.of_system:
+            found.setdefault((item.name, item.manager), []).append(item.version)
+        else:
+            found[item.name, ""] = [item.version]
+    return {key: ", ".join(dict.fromkeys(versions)) for key, versions in found.items()}
 
 
 def _hashes(record: RunRecord) -> dict[tuple[str, str], frozenset[str]]:
@@ -102,7 +126,8 @@ def render(difference: Difference) -> str:
         return f"{difference.before}: no difference"
     sections = (
         (f"--- {difference.before}\n+++ {difference.after}", [_change_line(change) for change in difference.facts]),
-        ("packages", [_package_line(package) for package in difference.packages]),
+        ("packages", [_package_line(package) for package in difference.packages if not package.manager]),
+        *_system_sections(difference.packages),
         ("tools", [_change_line(change) for change in difference.tools]),
         ("tests", [_change_line(change) for change in difference.tests]),
         ("findings that are new", [_finding_line("+", finding) for finding in difference.findings_new]),
@@ -111,6 +136,15 @@ def render(difference: Difference) -> str:
     first, *rest = sections
     blocks = ["\n".join([first[0], *first[1]]), *("\n".join([title, *lines]) for title, lines in rest if lines)]
     return "\n\n".join(blocks)
+
+
+def _system_sections(packages: Sequence[PackageChange]) -> Iterator[tuple[str, list[str]]]:
+    for manager in dict.fromkeys(package.manager for package in packages if package.manager):
+        lines = [_package_line(package) for package in packages if package.manager == manager]
+        left = len(lines) - _SHOWN_OF_SYSTEM
+        if left > 1:
+            lines = [*lines[:_SHOWN_OF_SYSTEM], f"  ... and {left} more; --json has all of them"]
+        yield f"packages of {manager}", lines
 
 
 def _change_line(change: Change) -> str:

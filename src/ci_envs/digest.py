@@ -78,10 +78,10 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Difference(NamedTuple):
-    """One path in which two environments differ."""
+    """One path in which two environments differ; of two images one fact, which begins with its layer's name."""
 
     path: str
-    #: ``only-in-a``, ``only-in-b`` or ``different``.
+    #: ``only-in-a``, ``only-in-b`` or ``different``; of a path of an image also what of it differs: ``content, time``.
     kind: str
     #: Why, where that is known; else empty.
     reason: str

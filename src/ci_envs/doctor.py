@@ -12,13 +12,16 @@ import msgspec
 from ci_envs import command, interpreters
 from ci_envs.errors import CiEnvsError, ToolMissing, UsageError
 from ci_envs.machine import os_name
+from ci_envs.model.leg import CONTAINED
 from ci_envs.nearest import nearest
 from ci_envs.tools import find_program, tool_version, uv_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from ci_envs.interpreters import Run
+
+    Engines = Callable[[str, Mapping[str, str]], tuple["FoundTool", ...]]
 
 __all__ = ["NEEDS", "Diagnosis", "FoundPython", "FoundTool", "Need", "PatternState", "diagnose", "refuse_unready"]
 
@@ -130,6 +133,8 @@ class PatternState(msgspec.Struct, frozen=True, kw_only=True):
     tools: tuple[FoundTool, ...] = ()
     #: The one command that brings the tool that is missing; empty where none is.
     get: str = ""
+    #: What was looked for, where that is more than a program on PATH.
+    why: str = ""
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,8 +155,11 @@ def diagnose(
     built: Mapping[str, bool],
     environ: Mapping[str, str] | None = None,
     run: Run = command.run,
+    engines: Engines | None = None,
 ) -> Diagnosis:
     """Looks for everything, or for what the named patterns need. ``built`` says which patterns this version builds.
+
+    ``engines`` finds the engine of a pattern that builds images, and what builds for it; by default it asks them.
 
     :class:`UsageError` where a name is no pattern.
     """
@@ -163,7 +171,12 @@ def diagnose(
     notes: list[str] = []
     # Each waits for one process of its own, some (conda) for seconds.
     with ThreadPoolExecutor(max_workers=8) as pool:
-        states = [pool.submit(_state, name, built[name], variables, run) for name in asked]
+        states = [
+            pool.submit(_contained, name, variables, engines or _ask_engines)
+            if built[name] and name in CONTAINED
+            else pool.submit(_state, name, built[name], variables, run)
+            for name in asked
+        ]
         beside = [pool.submit(_found, name, variables, run) for name in _BESIDE]
         gpus = pool.submit(_gpus, variables, run)
         pythons = _pythons(variables, notes, run)
@@ -182,7 +195,7 @@ def refuse_unready(diagnosis: Diagnosis) -> None:
     if not unready:
         return
     words = {"missing": "lacks its tool", "not built yet": "is not built yet by this version of ci-envs"}
-    said = [f"{state.pattern} {words[state.status]}" for state in unready]
+    said = [f"{state.pattern} {words[state.status]}{state.why and ': '}{state.why}" for state in unready]
     raise ToolMissing("; ".join(said), hint="; ".join(dict.fromkeys(state.get for state in unready if state.get)))
 
 
@@ -198,6 +211,20 @@ def _state(pattern: str, built: bool, environ: Mapping[str, str], run: Run) -> P
     # A tool that is brought makes no pattern ready which this version cannot build, so that is said first.
     status: State = "not built yet" if not built else "ready" if tools else "missing"
     return PatternState(pattern=pattern, status=status, tools=tools or (), get=get)
+
+
+def _ask_engines(pattern: str, environ: Mapping[str, str]) -> tuple[FoundTool, ...]:
+    from ci_envs.containers.diagnosis import container_tools  # who asks for no container waits for no engine
+
+    return container_tools(pattern, environ)
+
+
+def _contained(pattern: str, environ: Mapping[str, str], engines: Engines) -> PatternState:
+    """A client on PATH says nothing: an engine has to answer."""
+    try:
+        return PatternState(pattern=pattern, status="ready", tools=engines(pattern, environ))
+    except ToolMissing as error:
+        return PatternState(pattern=pattern, status="missing", get=error.hint, why=error.message)
 
 
 def _with_pythons(state: PatternState, pythons: tuple[FoundPython, ...]) -> PatternState:

@@ -17,6 +17,8 @@ _FIRST_NTSTATUS = 0xC0000000
 
 def how_it_ended(outcome: Outcome) -> str:
     """``exited with 3``, ``was ended by SIGSEGV`` or ``was ended after 120 s``: what follows the command's name."""
+    if outcome.oom:
+        return f"ran out of memory ({outcome.oom})"
     if outcome.timed_out:
         return f"was ended after {outcome.seconds:.0f} s"
     if outcome.returncode < 0:

@@ -29,7 +29,17 @@ from ci_envs.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["IndexSettings", "as_pip", "as_uv", "index_settings", "pip_config_files", "read_settings", "uv_sets"]
+__all__ = [
+    "IndexSettings",
+    "as_pip",
+    "as_uv",
+    "bare_index",
+    "index_settings",
+    "pip_config_files",
+    "read_settings",
+    "uv_sets",
+    "uv_tables",
+]
 
 # Where a Unix keeps the settings of all its users.
 _ETC = Path("/etc")
@@ -72,9 +82,14 @@ def index_settings(
     """
     home = home or Path.home()
     texts = [(str(path), _read(path)) for path in pip_config_files(environ, home)]
-    tables = [project or {}, *map(_toml, _uv_config_files(environ, home))]
+    tables = [project or {}, *uv_tables(environ, home)]
     settings = read_settings(environ, texts, home=home)
     return msgspec.structs.replace(settings, own=frozenset().union(*map(uv_sets, tables)))
+
+
+def uv_tables(environ: Mapping[str, str], home: Path) -> list[dict[str, Any]]:
+    """What uv's configuration files of the user and of the machine say, those first that win."""
+    return [_toml(path) for path in _uv_config_files(environ, home)]
 
 
 def pip_config_files(environ: Mapping[str, str], home: Path) -> list[Path]:
@@ -199,8 +214,8 @@ def uv_sets(table: Mapping[str, Any]) -> frozenset[str]:
 def _of_uv(environ: Mapping[str, str]) -> IndexSettings:
     extra = f"{environ.get('UV_INDEX', '')} {environ.get('UV_EXTRA_INDEX_URL', '')}".split()
     return IndexSettings(
-        default_index=_bare_index(environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL", ""), environ),
-        extra_indexes=tuple(_bare_index(index, environ) for index in extra),
+        default_index=bare_index(environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL", ""), environ),
+        extra_indexes=tuple(bare_index(index, environ) for index in extra),
         # A comma separates uv's, a blank pip's: a folder with a blank in its name is written as an address.
         find_links=tuple(
             Path(link).absolute().as_uri() if " " in link else link
@@ -210,7 +225,7 @@ def _of_uv(environ: Mapping[str, str]) -> IndexSettings:
     )
 
 
-def _bare_index(written: str, environ: Mapping[str, str]) -> str:
+def bare_index(written: str, environ: Mapping[str, str]) -> str:
     """``name=address`` as pip knows it: the address, with the login that uv takes from UV_INDEX_<NAME>_*."""
     name, equals, address = written.partition("=")
     if not equals or "/" in name or ":" in name:

@@ -95,6 +95,10 @@ class Layout:
         """Where the old environment stands while a new one is built: a name that no leg can have."""
         return self.state / "envs" / f".{leg_id}.old"
 
+    def image(self, leg_id: str) -> Path:
+        """What is known of the image that a leg has in a prefix's place."""
+        return self.state / "envs" / f"{leg_id}.json"
+
     def record(self, leg_id: str) -> Path:
         """The leg's record."""
         return self.state / "records" / f"{leg_id}.json"

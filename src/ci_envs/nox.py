@@ -26,7 +26,11 @@ __all__ = ["BUILT_PATTERNS", "sessions"]
 
 #: The patterns that can be built. A test compares with ``ci_envs.patterns.registry``, which needs more than nox and
 #: is therefore not imported here.
-BUILT_PATTERNS = ("venv", "virtualenv", "uv", "conda", "mamba", "micromamba")
+BUILT_PATTERNS = (
+    *("venv", "virtualenv", "uv"),
+    *("conda", "mamba", "micromamba"),
+    *("docker", "podman", "devcontainer"),
+)
 
 
 def sessions(matrix: str = "", *, install: Callable[[nox.Session], None] | None = None) -> None:

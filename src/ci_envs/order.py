@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ci_envs import interpreters, machine
 from ci_envs.errors import BrokenError, Skip, UsageError
+from ci_envs.model.leg import CONTAINED
 from ci_envs.patterns.registry import ALL_PATTERNS
 from ci_envs.project import Project
 from ci_envs.pythons import download_python
@@ -51,6 +52,10 @@ class Order:
     repair: bool = True
     #: Whether the record is written.
     recorded: bool = True
+    #: The file that keeps a built image as an archive.
+    archive: Path | None = None
+    #: Whether a generated Dockerfile is written into the project.
+    keep_dockerfile: bool = False
 
     @property
     def project_folder(self) -> Path:
@@ -89,13 +94,18 @@ def prepare(order: Order) -> tuple[Pattern, Work, tuple[Evidence, ...]]:
         environ=order.environ,
         reproduce=order.reproduce,
         stage="detect",
+        anew=order.fresh,
+        archive=order.archive,
+        keep_dockerfile=order.keep_dockerfile,
     )
     return pattern, work, evidence
 
 
 def _refuse_other_machines(leg: Leg) -> None:
     here = machine.facts()
-    if (leg.os, leg.arch) != (here.os, here.arch):
+    # Containers are Linux's on every machine.
+    os = "linux" if leg.pattern in CONTAINED else here.os
+    if (leg.os, leg.arch) != (os, here.arch):
         raise Skip(f"this machine is {here.os}-{here.arch}, the leg is {leg.platform}")
 
 

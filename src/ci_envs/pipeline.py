@@ -7,6 +7,7 @@ import time
 import traceback
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -47,6 +48,9 @@ class Observer(Protocol):
     def stage_begins(self, leg: Leg, name: str) -> None:
         """A stage of it begins."""
 
+    def stage_says(self, leg: Leg, text: str) -> None:
+        """What it is doing now, where it tells."""
+
     def stage_ends(self, leg: Leg, stage: Stage) -> None:
         """A stage of it is over."""
 
@@ -66,9 +70,12 @@ def run_leg(order: Order, observer: Observer) -> RunRecord:
     try:
         with order.layout.alone(order.leg.id) as held:
             run.begin(held)
-            for name, step in run.steps():
-                if name in order.stages and not run.stage(name, step):
-                    break
+            try:
+                for name, step in run.steps():
+                    if name in order.stages and not run.stage(name, step):
+                        break
+            finally:
+                run.close()
             run.end()
     # The leg's lock could not be had: the record on disk is another run's, or there is no disk to write to.
     except InterruptedRun:
@@ -139,6 +146,7 @@ class _LegRun:
         """Who builds it, from what, with which interpreter."""
         self.pattern, self.work, evidence = prepare(self.order)
         self.work.begins = self.begins
+        self.work.progress = partial(self.observer.stage_says, self.order.leg)
         self.work.hold = self.hold
         chosen = self.work.selection
         selection = SelectionFacts(
@@ -177,12 +185,14 @@ class _LegRun:
         self.built = built = build(pattern, self.order, lock, work)
         self.note(
             environment=EnvironmentFacts(
-                path=work.layout.shown(work.prefix),
+                path=work.layout.shown(built.prefix) if built.prefix else "",
+                image=built.facts.image.name if built.facts.image else "",
                 python=built.inventory.interpreter.version,
                 digest=built.facts.digest,
                 bytes=built.facts.bytes,
                 files=built.facts.files,
             ),
+            image=built.facts.image,
             inventory=built.inventory.distributions,
             inputs=built.inputs,
         )
@@ -259,6 +269,11 @@ class _LegRun:
         """Whether one of the disks that a leg writes to has no room left."""
         folders = (self.order.layout.state, self.order.project_folder, cache_root(self.order.environ))
         return any(has_no_room(folder) for folder in folders if folder.exists())
+
+    def close(self) -> None:
+        """Lets go of what the environment holds: a container ends here."""
+        if self.built is not None:
+            self.built.environment.__exit__(None, None, None)
 
     def end(self) -> None:
         """The verdict over all stages. A test stage that had nothing to run takes nothing from the others."""

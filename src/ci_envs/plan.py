@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from ci_envs.errors import NothingToDo, UsageError
-from ci_envs.model.leg import Leg, make_leg
+from ci_envs.model.leg import CONTAINED, Leg, make_leg
 from ci_envs.model.matrix import Entry, variable_key
 from ci_envs.model.plan import Cell, Expansion, LeftOut, PlannedLeg
 from ci_envs.nearest import nearest
@@ -253,7 +253,8 @@ class _LegMaker:
     def __init__(self, matrix: Matrix, os: str, arch: str) -> None:
         self._matrix = matrix
         self._keys = tuple(matrix.axes)
-        self._base: dict[str, Value] = {"os": os, "arch": arch, **matrix.defaults.values}
+        self._os = os
+        self._base: dict[str, Value] = {"arch": arch, **matrix.defaults.values}
         named = [*matrix.axes, *(key for entry in (*matrix.include, matrix.defaults) for key in entry.values)]
         self._variables = {key: key.removeprefix(_VARIABLE) for key in named if key.startswith(_VARIABLE)}
 
@@ -263,6 +264,7 @@ class _LegMaker:
             merged |= self._matrix.include[index].values
         if "pattern" not in merged or "python" not in merged:
             raise self._lacking("python" if "pattern" in merged else "pattern", values, added)
+        merged.setdefault("os", "linux" if merged["pattern"] in CONTAINED else self._os)
         variables = {name: merged.pop(key) for key, name in self._variables.items() if key in merged}
         return make_leg(**cast("dict[str, Any]", merged), variables=cast("dict[str, str]", variables))
 

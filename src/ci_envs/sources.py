@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["fingerprint"]
+__all__ = ["fingerprint", "listed_by_git", "source_files"]
 
 # Folders that hold no sources, where no git says so.
 _NO_SOURCES = frozenset({"__pycache__", "node_modules", "build", "dist", "htmlcov", "locks"})
@@ -35,7 +35,7 @@ def fingerprint(root: Path) -> str:
     touched file costs a needless build and nothing else; of a version file, which a build touches, it is the content.
     """
     total = hashlib.sha256()
-    for name in sorted(_listed_by_git(root) or _walked(root)):
+    for name in source_files(root):
         try:
             found = os.lstat(root / name)
         except OSError:
@@ -45,6 +45,11 @@ def fingerprint(root: Path) -> str:
     return total.hexdigest()[:32]
 
 
+def source_files(root: Path) -> list[str]:
+    """The files that a person has written, relative to the project, sorted; see :func:`fingerprint`."""
+    return sorted(listed_by_git(root) or _walked(root))
+
+
 def _content(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -52,7 +57,8 @@ def _content(path: Path) -> str:
         return ""
 
 
-def _listed_by_git(root: Path) -> list[str]:
+def listed_by_git(root: Path) -> list[str]:
+    """What git says that a fresh clone has, and what is not ignored beside it; empty where it has nothing to say."""
     words = ("git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     try:
         # Raw: a password that is an ordinary word must not hide a file of that name.

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ci_envs.locks.reading import ReadLock
     from ci_envs.model.conda import CondaLock
     from ci_envs.model.config import Config, LockMode
+    from ci_envs.model.image import ImageFacts
     from ci_envs.model.inventory import Interpreter
     from ci_envs.model.leg import Leg
     from ci_envs.model.lock import Requirement
@@ -94,10 +95,19 @@ class Work:
     conda_locks: dict[str, tuple[str, CondaLock]] = field(default_factory=dict)
     #: Called before a stage changes something: until then, what the last run recorded still holds.
     begins: Callable[[], object] = lambda: None
+    #: Is told what a stage that takes its time is at: ``[deps 3/5] RUN pip install ...``.
+    progress: Callable[[str], object] = lambda _text: None
     #: What later runs need to know of this one; goes into the record.
-    extra: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
     #: Tools that were used, with their versions.
     tools: dict[str, str] = field(default_factory=dict)
+    #: Whether an image is built past the builder's own cache, and the file that keeps it as an archive.
+    anew: bool = False
+    archive: Path | None = None
+    #: Whether a generated Dockerfile is written into the project.
+    keep_dockerfile: bool = False
+    #: What a pattern that builds an image tells of it.
+    image: ImageFacts | None = None
 
     @property
     def prefix(self) -> Path:

@@ -15,6 +15,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 import uv
+from tests.component.docker_fixtures import (  # noqa: F401 - fixtures, found by their names
+    base_image,
+    container_world,
+    devcontainer_cli,
+    engine_client,
+    engine_host,
+    podman_env,
+    registry,
+    session_folder,
+)
 from tests.component.program import FRUIT, Program, tidy
 from tests.support.channel import Channel
 from tests.support.channel_forge import shared_forge

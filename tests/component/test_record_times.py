@@ -34,6 +34,8 @@ class Reader:
 
     def stage_begins(self, leg: Leg, name: str) -> None: ...
 
+    def stage_says(self, leg: Leg, text: str) -> None: ...
+
     def stage_ends(self, leg: Leg, stage: Stage) -> None:
         self.seen[stage.name] = read_record(self.order.layout.record(leg.id)).reason
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ci_envs.checks import Context
 from ci_envs.command import Outcome
+from ci_envs.environments.host import HostEnvironment
 from ci_envs.model.config import CheckConfig
 from ci_envs.model.inventory import Distribution, Interpreter, Inventory
 from ci_envs.model.leg import make_leg
@@ -66,6 +67,7 @@ class FakeEnvironment:
     python: Path = Path("bin/python")
     not_activated: tuple[str, ...] = ()
     calls: list[Call] = field(default_factory=list)
+    temp: Path | None = None
 
     def __enter__(self) -> FakeEnvironment:
         return self
@@ -88,6 +90,27 @@ class FakeEnvironment:
         self.calls.append(Call(tuple(argv), cwd, dict(env or {}), timeout, log, stdin))
         told = self.answer(tuple(argv))
         return Outcome(tuple(argv), told.returncode, told.stdout, told.stderr, told.seconds, told.timed_out)
+
+    def hand_over(self, argv: Sequence[str], *, cwd: Path) -> NoReturn:
+        raise AssertionError("nobody sits at this terminal")
+
+    def place(self, outside: Path) -> str:
+        return str(outside)
+
+    def outlet(self, outside: Path) -> str:
+        return str(outside)
+
+    def collect(self, outside: Path) -> bool:
+        return outside.is_file()
+
+    def read(self, path: str) -> bytes | None:
+        return None
+
+    def leftovers(self) -> tuple[str, ...]:
+        return tuple(sorted(self.sizes_left()))
+
+    def sizes_left(self) -> dict[str, int]:
+        return HostEnvironment(Path(), caller={}, temp=self.temp).sizes_left()
 
     def notes(self, log: Path | None = None) -> tuple[str, ...]:
         return self.not_activated
@@ -144,7 +167,7 @@ def a_context(
         leg=make_leg(**words),
         lock=lock or lock_of(),
         inventory=an_inventory(*distributions, **(interpreter or {})),
-        environment=environment or FakeEnvironment(),
+        environment=environment or FakeEnvironment(temp=folder / "tmp"),
         config=CheckConfig(**more),
         project=Project(folder),
         temp=folder / "tmp",

@@ -29,6 +29,9 @@ class Told:
     def stage_begins(self, leg: Leg, name: str) -> None:
         self._tell(f"{leg.id} {name} begins")
 
+    def stage_says(self, leg: Leg, text: str) -> None:
+        self._tell(f"{leg.id} says {text}")
+
     def stage_ends(self, leg: Leg, stage: Stage) -> None:
         self._tell(f"{leg.id} {stage.name} {stage.status}")
 

@@ -78,7 +78,7 @@ class Stand:
 
 def test_all_is_well(tmp_path: Path) -> None:
     stand = Stand(tmp_path)
-    assert stand.run() == "14 checks"
+    assert stand.run() == "17 checks"
     assert stand.work.findings == []
     assert len(stand.environment.calls) == 1
 
@@ -86,7 +86,8 @@ def test_all_is_well(tmp_path: Path) -> None:
 def test_what_was_left_out_is_said(tmp_path: Path) -> None:
     stand = Stand(tmp_path, leg=a_leg(accelerator="rocm6"))
     assert stand.run() == (
-        "14 checks, skipped accelerator: no way to look for rocm6 yet, "
+        "17 checks, skipped shared objects: where its packages are is not known, "
+        "skipped accelerator: no way to look for rocm6 yet, "
         "skipped accelerator: none of torch, cupy and jax is installed"
     )
 
@@ -107,7 +108,7 @@ def test_an_error_ends_the_stage_with_what_to_do_and_the_record_has_all(tmp_path
 def test_a_warning_does_not_end_the_stage(tmp_path: Path) -> None:
     stand = Stand(tmp_path)
     stand.lock = lock_of(replace(APPLE, hashes=()))
-    assert stand.run() == "14 checks"
+    assert stand.run() == "17 checks"
     assert [finding.code for finding in stand.work.findings] == ["LOCK001"]
 
 
@@ -126,11 +127,11 @@ def test_the_temporary_folder_is_empty_afterwards_however_it_ended(tmp_path: Pat
 def test_a_good_verdict_is_kept_where_nothing_has_changed(tmp_path: Path) -> None:
     stand = Stand(tmp_path)
     before = stand.record(stand.run(), WARNING)
-    assert stand.run(before) == "14 checks, unchanged"
+    assert stand.run(before) == "17 checks, unchanged"
     assert stand.environment.calls == []
     assert stand.work.findings == [WARNING]
     # And again, from the record that this leaves.
-    assert stand.run(stand.record("14 checks, unchanged", WARNING)) == "14 checks, unchanged"
+    assert stand.run(stand.record("17 checks, unchanged", WARNING)) == "17 checks, unchanged"
 
 
 def test_findings_of_other_stages_are_not_kept(tmp_path: Path) -> None:
@@ -193,6 +194,20 @@ def test_the_variables_of_a_leg_are_seen_by_its_checks_and_so_count(tmp_path: Pa
     before = stand.record(stand.run())
     stand.leg = a_leg(variables={"mpi": "mpich"})
     assert ran_again(stand, before)
+
+
+def test_what_the_checks_have_learnt_is_for_the_record_and_is_kept_with_the_verdict(tmp_path: Path) -> None:
+    torch = Pin(name="torch", version="2.2.0+cu121", hashes=HASHES)
+    stand = Stand(tmp_path, dist("torch", "2.2.0+cu121"), leg=a_leg(accelerator="cuda12"), expect_gpu=False)
+    stand.lock = lock_of(torch)
+    before = stand.record(stand.run())
+    assert before.extra["cuda"]["lowest-driver"] == "525.60.13"
+    assert stand.run(before).endswith(", unchanged")
+    assert stand.work.extra == before.extra
+    stand.lock = lock_of(APPLE)
+    with pytest.raises(CheckError):
+        stand.run()
+    assert stand.work.extra["cuda"] == before.extra["cuda"], "a record of a bad verdict says it, too"
 
 
 def test_a_gpu_is_looked_for_each_time(tmp_path: Path) -> None:

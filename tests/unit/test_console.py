@@ -12,6 +12,7 @@ from tests.support.records import ended, record
 from ci_envs import console
 from ci_envs.console import Progress
 from ci_envs.errors import UsageError
+from ci_envs.model.image import ImageFacts, SystemFacts
 from ci_envs.model.record import Finding, Stage
 from ci_envs.plain import plain
 from ci_envs.report.merge import merge
@@ -132,6 +133,25 @@ def test_a_table_without_rows_is_not_shown(capsys: pytest.CaptureFixture[str]) -
     console.show_table("Parity", ["a"], [])
 
     assert capsys.readouterr().out == ""
+
+
+def test_a_report_shows_images_and_what_their_containers_may(capsys: pytest.CaptureFixture[str]) -> None:
+    image = ImageFacts(
+        name="ci-envs/0123:\x1b[31muv",
+        id="sha256:" + "b" * 64,
+        bytes=361_234_567,
+        relaxed=("privileged",),
+        system=SystemFacts(name="Debian GNU/Linux 12 (bookworm)", packages={"dpkg": 89}),
+    )
+
+    console.show_report(merge([record(pattern="docker", image=image), record()]))
+
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[lines.index("Images") + 2] == (
+        "docker-py312-linux-x86_64 ci-envs/0123:uv sha256:bbbbbbbbbbbb 361 MB"
+        " Debian GNU/Linux 12 (bookworm), 89 packages"
+    )
+    assert "docker-py312-linux-x86_64: its containers may do more than others: privileged" in lines
 
 
 def test_a_report_ends_with_its_verdict(capsys: pytest.CaptureFixture[str]) -> None:

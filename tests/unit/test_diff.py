@@ -11,12 +11,16 @@ from ci_envs.cli.diff_verb import command
 from ci_envs.diff import compare, render
 from ci_envs.errors import UsageError
 from ci_envs.model.difference import Change, PackageChange
+from ci_envs.model.image import BaseImage, ImageFacts
+from ci_envs.model.inventory import Distribution
 from ci_envs.model.lock import Pin
-from ci_envs.model.record import Finding, LockFacts, Stage, TestCounts
+from ci_envs.model.record import EnvironmentFacts, Finding, LockFacts, Stage, TestCounts
 from ci_envs.record_files import write_record
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ci_envs.model.record import RunRecord
 
 STALE = Finding(code="LOCK001", severity="warning", title="stale lock", message="m", file="uv.lock", line=3)
 
@@ -136,7 +140,7 @@ def test_the_verb_prints_json_and_nothing_else(files: tuple[str, str]) -> None:
     result = CliRunner().invoke(command, [*files, "--json"], standalone_mode=False)
 
     assert msgspec.json.decode(result.stdout_bytes)["packages"] == [
-        {"name": "numpy", "kind": "changed", "before": "2.1.0", "after": "3"}
+        {"name": "numpy", "kind": "changed", "manager": "", "before": "2.1.0", "after": "3"}
     ]
 
 
@@ -150,3 +154,54 @@ def test_a_file_that_is_not_there_is_a_usage_error(files: tuple[str, str]) -> No
     result = CliRunner().invoke(command, [files[0], "none.json"], standalone_mode=False)
 
     assert isinstance(result.exception, UsageError)
+
+
+def contained(*packages: Distribution, digest: str = "a", base: str = "b") -> RunRecord:
+    """A leg whose environment is an image."""
+    image = ImageFacts(
+        name=f"ci-envs/{digest}:uv",
+        id="sha256:id",
+        manifest=f"sha256:{digest}",
+        bases=(BaseImage(name="python:3.12", digest=f"sha256:{base}"),),
+    )
+    usual = Distribution(name="numpy", version="2.1.0")
+    return record(image=image, inventory=(usual, *packages), environment=EnvironmentFacts(image=image.name))
+
+
+def of_dpkg(name: str, version: str, arch: str = "amd64") -> Distribution:
+    return Distribution(name=name, version=version, manager="dpkg", arch=arch)
+
+
+def test_images_are_compared_by_digest_and_base_and_never_by_name() -> None:
+    difference = compare(contained(digest="1", base="2"), contained(digest="3", base="4"))
+
+    assert difference.facts == (
+        Change(name="image digest", before="sha256:1", after="sha256:3"),
+        Change(name="base image python:3.12", before="sha256:2", after="sha256:4"),
+    )
+
+
+def test_packages_of_the_operating_system_have_names_of_their_own() -> None:
+    before = contained(of_dpkg("numpy", "9"), of_dpkg("libc6", "1"), of_dpkg("libc6", "1", "i386"))
+    after = contained(of_dpkg("numpy", "9"), of_dpkg("libc6", "2"), of_dpkg("libc6", "1", "i386"))
+
+    assert compare(before, after).packages == (
+        PackageChange(name="libc6", manager="dpkg", kind="changed", before="1", after="2, 1"),
+    )
+
+
+def test_many_packages_of_the_operating_system_are_counted() -> None:
+    difference = compare(contained(), contained(*(of_dpkg(f"lib{n:03}", "1") for n in range(300))))
+
+    text = render(difference)
+    assert len(difference.packages) == 300
+    assert "packages of dpkg\n  + lib000 1\n" in text
+    assert "  ... and 290 more; --json has all of them" in text
+    assert text.count("+ lib") == 10
+
+
+def test_few_packages_of_the_operating_system_are_listed() -> None:
+    text = render(compare(contained(), contained(*(of_dpkg(f"lib{n:03}", "1") for n in range(11)))))
+
+    assert text.count("+ lib") == 11
+    assert "more" not in text

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.environments import said
 
+from ci_envs.command import Outcome
 from ci_envs.endings import crashed, how_it_ended
-
-if TYPE_CHECKING:
-    from ci_envs.command import Outcome
 
 
 @pytest.mark.parametrize(
@@ -22,6 +19,8 @@ if TYPE_CHECKING:
         (said(code=0xC0000005), "was ended by exception 0xC0000005", True),
         (said(code=-signal.SIGTERM, timed_out=True, seconds=59.7), "was ended after 60 s", False),
         (said(code=0, timed_out=True, seconds=5), "was ended after 5 s", False),
+        (Outcome((), -signal.SIGKILL, oom="limit 64m"), "ran out of memory (limit 64m)", True),
+        (Outcome((), 1, oom="no limit of its own"), "ran out of memory (no limit of its own)", False),
     ],
 )
 def test_an_ending_is_told_in_words(outcome: Outcome, how: str, is_crash: bool) -> None:

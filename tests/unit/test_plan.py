@@ -21,7 +21,7 @@ from ci_envs.model.plan import Cell, Expansion, Plan, PlannedLeg, Platforms
 from ci_envs.plan import MAX_OUTPUT_BYTES, Planner, expand, github_matrices, json_chunks, layers, select, shards
 
 CASES = sorted(path.parent for path in Path(__file__).parents[1].glob("cases/plan/*/matrix.yml"))
-PATTERNS = ("venv", "uv", "conda")
+PATTERNS = ("venv", "uv", "conda", "docker")
 PLATFORMS = Platforms(
     runners={"linux-x86_64": "ubuntu-24.04", "macos-aarch64": "macos-15"},
     accelerated_runners={"linux-x86_64": ("self-hosted", "gpu")},
@@ -378,3 +378,18 @@ def test_ten_thousand_legs_with_thousands_of_rules_take_no_time() -> None:
     expansion = expand(matrix, os="linux", arch="x86_64")
     # Five values are left; each of the others is excluded, and added back as a leg of its own.
     assert len(expansion.cells) == 500 + 4995
+
+
+# --- what the matrix does not say
+
+
+@pytest.mark.parametrize("machine", ["macos", "windows", "linux"])
+def test_containers_are_linux_on_every_machine(machine: str) -> None:
+    matrix = matrix_of('axes: {pattern: [uv, docker], python: ["3.12"]}')
+    legs = expand(matrix, os=machine, arch="aarch64").legs
+    assert [leg.id for leg in legs] == [f"uv-py312-{machine}-aarch64", "docker-py312-linux-aarch64"]
+
+
+def test_a_matrix_that_names_a_system_is_obeyed() -> None:
+    matrix = matrix_of('{axes: {pattern: [docker], python: ["3.12"]}, defaults: {os: windows}}')
+    assert expand(matrix, os="linux", arch="x86_64").legs[0].os == "windows"

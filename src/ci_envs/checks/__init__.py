@@ -6,7 +6,7 @@ A check never asks what made the environment. It gets a :class:`Context` and yie
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ci_envs.checks.accelerator import AcceleratorIsVisible
 from ci_envs.checks.commands import OwnCheckPasses
@@ -17,10 +17,12 @@ from ci_envs.checks.conda import (
     ManagersDoNotOverlap,
     PipHasWhatCondaHas,
 )
+from ci_envs.checks.cuda import CudaPartsAgree, DriverIsNewEnough
 from ci_envs.checks.imports import DirectDependenciesImport
 from ci_envs.checks.installed import ExpectedVersions, InstalledEqualsLocked, MetadataIsConsistent
 from ci_envs.checks.interpreter import InterpreterIsTheOneAskedFor
 from ci_envs.checks.leftovers import NothingLeftInTemp
+from ci_envs.checks.libraries import LibrariesAreFound
 from ci_envs.checks.lockfile import LockIsSafe
 
 if TYPE_CHECKING:
@@ -35,7 +37,11 @@ if TYPE_CHECKING:
     from ci_envs.model.record import Finding
     from ci_envs.project import Project
 
-__all__ = ["ALL_CHECKS", "Check", "Context", "advice_for", "run_checks"]
+__all__ = ["ALL_CHECKS", "FACTS", "Check", "Context", "advice_for", "run_checks"]
+
+#: What checks may put into a record's ``extra``: the CUDA that packages are for with the driver that it needs, and how
+#: many shared objects were read with the libraries that were not found.
+FACTS = ("cuda", "libraries")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,8 @@ class Context:
     left_out: list[str] = field(default_factory=list)
     #: The names of the packages that the leg's channels have, as Python's are spelt; empty where nobody has looked.
     conda_names: frozenset[str] = frozenset()
+    #: What checks have learnt that the record is to say, under the names of :data:`FACTS`.
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Check(Protocol):
@@ -87,9 +95,12 @@ ALL_CHECKS: tuple[Check, ...] = (
     ChannelsAreNotMixed(),
     PipHasWhatCondaHas(),
     ActivationIsWhole(),
+    CudaPartsAgree(),
+    LibrariesAreFound(),
     DirectDependenciesImport(),
     OwnCheckPasses(),
     AcceleratorIsVisible(),
+    DriverIsNewEnough(),
     NothingLeftInTemp(),
 )
 

@@ -39,6 +39,10 @@ class InstalledEqualsLocked:
 def _compared(
     context: Context, manager: str, installed: list[Distribution], same: Callable[[Pin, Distribution], bool]
 ) -> Iterator[Finding]:
+    if manager not in context.lock.covers:
+        if installed:
+            context.left_out.append(f"installed equals locked: no lock names what {manager} is to have")
+        return
     locked = {pin.name: pin for pin in context.lock.of(manager)}
     file, kind = context.lock.path, "conda's " if manager == "conda" else ""
     there = {distribution.name for distribution in installed}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from typing import TYPE_CHECKING
 
 from ci_envs.model.record import Finding
@@ -11,7 +9,6 @@ from ci_envs.plain import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from ci_envs.checks import Context
 
@@ -32,7 +29,7 @@ class NothingLeftInTemp:
 
     def run(self, context: Context) -> Iterator[Finding]:
         """ENV601 (a warning) where more than 1 MB was left."""
-        sizes = dict(_files(context.temp))
+        sizes = context.environment.sizes_left()
         if sum(sizes.values()) > _ALLOWED_BYTES:
             largest = sorted(sizes, key=lambda name: (-sizes[name], name))[:_SHOWN]
             shown = ", ".join(map(one_line, largest))
@@ -42,12 +39,3 @@ class NothingLeftInTemp:
                 title=self.title,
                 message=f"{sum(sizes.values())} bytes in {len(sizes)} files, the largest: {shown}",
             )
-
-
-def _files(top: Path) -> Iterator[tuple[str, int]]:
-    """Relative names with sizes; links are not followed."""
-    for folder, _, names in os.walk(top):
-        for name in names:
-            path = os.path.join(folder, name)  # noqa: PTH118 - walking bytes of foreign names
-            with contextlib.suppress(OSError):  # what is still running removes its files meanwhile
-                yield os.path.relpath(path, top), os.lstat(path).st_size

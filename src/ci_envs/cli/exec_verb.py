@@ -33,5 +33,5 @@ def command(*, leg: str, words: tuple[str, ...], project: Path, as_json: bool, q
     layout = Layout.at(project, os.environ)
     if not is_leg_id(leg) or not layout.record(leg).is_file():
         raise BuildError(f"there is no environment of {leg!r}", hint=f"build it with: ci-envs run --only {leg!r}")
-    environment = built_environment(layout, read_record(layout.record(leg)).leg, os.environ)
-    return environment.hand_over(words, cwd=Path.cwd())
+    with built_environment(layout, read_record(layout.record(leg)).leg, os.environ) as environment:
+        return environment.hand_over(words, cwd=Path.cwd())

@@ -47,6 +47,7 @@ __all__ = ["command"]
 @click.option("--offline", is_flag=True, help="Use caches only.")
 @click.option("--fresh", is_flag=True, help="Build anew even where nothing has changed.")
 @click.option("--deep", is_flag=True, help="Read every byte of a kept environment again.")
+@click.option("--keep-dockerfile", is_flag=True, help="Write a generated Dockerfile into the project, to adopt it.")
 @click.option("--markdown", type=click.Path(dir_okay=False), default=None, help="Write the summary to this file, too.")
 @common
 def command(
@@ -67,6 +68,7 @@ def command(
     offline: bool,
     fresh: bool,
     deep: bool,
+    keep_dockerfile: bool,
     markdown: str | None,
     project: Path,
     as_json: bool,
@@ -95,6 +97,7 @@ def command(
         jobs=jobs or os.cpu_count() or 1,
         fresh=fresh,
         deep=deep,
+        keep_dockerfile=keep_dockerfile,
     )
     todo = orders_for(asked)
     done = carry_out(todo.orders, jobs=asked.jobs, as_json=as_json, by_name=named(asked))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ci_envs.model.lock import Lock
     from ci_envs.work import Work
 
-__all__ = ["build_prefix"]
+__all__ = ["build_prefix", "pip_line"]
 
 
 def build_prefix(leg: Leg, lock: Lock, work: Work, *, pattern: str) -> Environment:
@@ -82,7 +82,7 @@ def _install_pip(work: Work, packages: Sequence[LockedPackage], lock: Lock) -> N
     """
     if not packages:
         return
-    lines = [_requirement(package) for package in packages]
+    lines = [pip_line(package) for package in packages]
     with tempfile.TemporaryDirectory(dir=work.temp) as name:
         listed = Path(name) / "pip.txt"
         listed.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -91,6 +91,7 @@ def _install_pip(work: Work, packages: Sequence[LockedPackage], lock: Lock) -> N
         fail_install(work, outcome, lock)
 
 
-def _requirement(package: LockedPackage) -> str:
+def pip_line(package: LockedPackage) -> str:
+    """A line of requirements: by name from whatever index there is, or by the address that was asked for."""
     named = f"{package.name}=={package.version}" if is_from_index(package) else f"{package.name} @ {package.url}"
     return f"{named} --hash=sha256:{package.sha256}" if package.sha256 else named

@@ -8,7 +8,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from pathlib import Path, PurePath
     from types import TracebackType
 
     from ci_envs.command import Outcome
@@ -30,7 +30,7 @@ class Environment(Protocol):
     """A host prefix or a container; whatever made it, it is used the same way."""
 
     @property
-    def python(self) -> Path:
+    def python(self) -> PurePath:
         """The interpreter inside, by its path inside."""
 
     def notes(self, log: Path | None = None) -> tuple[str, ...]:
@@ -52,7 +52,28 @@ class Environment(Protocol):
         log: Path | None = None,
         stdin: str = "",
     ) -> Outcome:
-        """Runs a command inside. ``env`` is added to the environment's own variables."""
+        """Runs a command inside. ``env`` is added to the environment's own variables, ``cwd`` is a folder outside."""
+
+    def hand_over(self, argv: Sequence[str], *, cwd: Path) -> int:
+        """Runs a command inside with this terminal; its exit code."""
+
+    def place(self, outside: Path) -> str:
+        """Where a file or folder of the project is inside. :class:`UsageError` for what is not in there."""
+
+    def outlet(self, outside: Path) -> str:
+        """Where a command inside may write a file that is to end up at ``outside``."""
+
+    def collect(self, outside: Path) -> bool:
+        """Brings what was written at the outlet to ``outside``; whether anything was."""
+
+    def read(self, path: str) -> bytes | None:
+        """One file, by its path inside; ``None`` where there is no such file."""
+
+    def leftovers(self) -> tuple[str, ...]:
+        """What lies in TMPDIR inside: relative names, sorted."""
+
+    def sizes_left(self) -> Mapping[str, int]:
+        """The same with the size of each in bytes. Links are not followed."""
 
     def inventory(self) -> Inventory:
         """What is really installed, read from inside."""

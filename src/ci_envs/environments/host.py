@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -9,17 +10,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from ci_envs import command, environ, machine
+from ci_envs.environments.probing import PROBE_SECONDS, inventory_of, probing
 from ci_envs.environments.scheme import Scheme
-from ci_envs.errors import BuildError
+from ci_envs.errors import BrokenError
 from ci_envs.model.conda_record import read_records
 from ci_envs.model.inventory import Interpreter, Inventory
 from ci_envs.resources import probe_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
 
     from ci_envs.command import Outcome
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = ["HostEnvironment"]
 
+#: Of one file that is read into memory, in bytes.
+READ_LIMIT = 16 * 1024 * 1024
+
 #: What activating did, beside the bytecode of the same content.
 _MEMORY = "activation.json"
-
-#: The probe only reads metadata; a prefix on a slow network disk still answers in this time.
-_PROBE_TIMEOUT_SECONDS = 120.0
 
 #: Where this program's own tools lie: nox puts the folder on PATH, and a leg must not find its pytest there.
 _OWN_PROGRAMS = Path(sys.executable).parent
@@ -162,6 +162,37 @@ class HostEnvironment:
             self.temp.mkdir(parents=True, exist_ok=True)
         return command.hand_over(command.Command((self._program(argv[0]), *argv[1:]), cwd=cwd, env=self.variables))
 
+    def place(self, outside: Path) -> str:
+        """The same path."""
+        return str(outside)
+
+    def outlet(self, outside: Path) -> str:
+        """The same path."""
+        return str(outside)
+
+    def collect(self, outside: Path) -> bool:
+        """Whether it was written."""
+        return outside.is_file()
+
+    def read(self, path: str) -> bytes | None:
+        """One file of this machine. :class:`BrokenError` where it has more than 16 MiB."""
+        try:
+            with open(path, "rb") as file:  # noqa: PTH123 - a path that is text stays the same text
+                data = file.read(READ_LIMIT + 1)
+        except OSError:
+            return None
+        if len(data) > READ_LIMIT:
+            raise BrokenError(f"{path} has more than {READ_LIMIT >> 20} MiB")
+        return data
+
+    def leftovers(self) -> tuple[str, ...]:
+        """What lies in ``temp``."""
+        return tuple(sorted(self.sizes_left()))
+
+    def sizes_left(self) -> dict[str, int]:
+        """Relative names with sizes, of what lies in ``temp``."""
+        return dict(_files(self.temp)) if self.temp is not None else {}
+
     def inventory(self) -> Inventory:
         """What is installed: as the probe reads it under the environment's own interpreter, and by conda's records.
 
@@ -200,23 +231,14 @@ class HostEnvironment:
     def _python_inventory(self) -> Inventory:
         # An interpreter that only reads metadata needs nothing that scripts set.
         request = command.Command(
-            argv=(str(self.python), "-I", "-S", "-", "inventory"),
+            argv=probing(self.python, "inventory"),
             cwd=self.prefix,
             env=self._declared()[0],
             stdin=probe_text(),
-            timeout=_PROBE_TIMEOUT_SECONDS,
+            timeout=PROBE_SECONDS,
             raw=True,
         )
-        outcome = command.run(request)
-        if not outcome:
-            raise BuildError(
-                "the interpreter of the environment does not run: "
-                + (outcome.tail(3) or f"exit code {outcome.returncode}")
-            )
-        try:
-            return msgspec.json.decode(outcome.stdout, type=Inventory)
-        except msgspec.MsgspecError as error:
-            raise BuildError(f"the probe's answer cannot be read: {error}") from error
+        return inventory_of(command.run(request))
 
     def content(self) -> Content:
         """Every file of the prefix, hashed."""
@@ -234,3 +256,12 @@ class HostEnvironment:
         endings = ("", ".exe", ".cmd", ".bat") if sys.platform == "win32" else ("",)
         inside = (folder / f"{name}{ending}" for folder in self.scheme.path for ending in endings)
         return next((str(path) for path in inside if path.is_file()), name)
+
+
+def _files(top: Path) -> Iterator[tuple[str, int]]:
+    """Relative names with sizes; links are not followed."""
+    for folder, _, names in os.walk(top):
+        for name in names:
+            path = os.path.join(folder, name)  # noqa: PTH118 - walking bytes of foreign names
+            with contextlib.suppress(OSError):  # what is still running removes its files meanwhile
+                yield os.path.relpath(path, top), os.lstat(path).st_size

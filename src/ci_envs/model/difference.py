@@ -26,6 +26,8 @@ class PackageChange(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     kind: PackageChangeKind
+    #: ``dpkg``, ``apk`` or ``rpm``; empty for a package of Python or conda, which are what a lock names.
+    manager: str = ""
     #: Versions; for ``rebuilt``, the locked hashes that only this side has, separated by blanks.
     before: str = ""
     after: str = ""
@@ -39,7 +41,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     before: str
     after: str
     same: bool
-    #: The leg, its status, Python, lock and environment.
+    #: The leg, its status, Python, lock, environment and image.
     facts: tuple[Change, ...] = ()
     packages: tuple[PackageChange, ...] = ()
     tools: tuple[Change, ...] = ()

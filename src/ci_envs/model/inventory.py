@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["Distribution", "Interpreter", "Inventory"]
+__all__ = ["SYSTEM_MANAGERS", "Distribution", "Interpreter", "Inventory"]
+
+#: Who installs the operating system's packages.
+SYSTEM_MANAGERS = frozenset(("dpkg", "apk", "rpm"))
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """One installed package."""
 
-    #: Normalised as PEP 503 asks.
+    #: Normalised as PEP 503 asks; of a package of the operating system as its manager spells it.
     name: str
     version: str
     #: ``python``, ``conda``, ``dpkg``, ``apk`` or ``rpm``.
@@ -36,6 +39,13 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, order=True):
     brought_by: str = ""
     #: Of a conda package: the normalised names of the Python distributions that its files are.
     brings: tuple[str, ...] = ()
+    #: Of a package of the operating system: its architecture in its manager's words (``amd64``, ``all``, ``noarch``).
+    arch: str = ""
+
+    @property
+    def of_system(self) -> bool:
+        """Whether it is the operating system's, whose packages no lock of ours names."""
+        return self.manager in SYSTEM_MANAGERS
 
 
 class Interpreter(msgspec.Struct, frozen=True, kw_only=True):

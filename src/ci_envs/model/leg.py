@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["Leg", "Resolution", "leg_id", "make_leg", "python_tag"]
+__all__ = ["CONTAINED", "Leg", "Resolution", "leg_id", "make_leg", "python_tag"]
 
 Resolution = Literal["highest", "lowest", "lowest-direct"]
 
@@ -19,6 +19,11 @@ _UNSAFE = re.compile(r"[^a-z0-9_.]+")
 
 #: OCI tags end at 128 characters; the id leaves room for a prefix and an architecture.
 MAX_ID_LENGTH = 100
+
+
+#: The patterns whose environments are containers: these are Linux's, whatever machine runs them. A test compares with
+#: the registry of patterns, which costs more to import than a plan should.
+CONTAINED = frozenset(("docker", "podman", "devcontainer"))
 
 
 class Leg(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -59,6 +59,8 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True):
     #: Further native files of the same format: ``requirements-dev.txt`` beside ``requirements.txt``.
     more: tuple[str, ...] = ()
     pins: tuple[Pin, ...] = ()
+    #: The managers whose packages it names, all of them; of any other's packages it says nothing.
+    covers: tuple[str, ...] = ("python", "conda")
     #: The direct dependencies the lock was made from, for the checks that go by them.
     direct: tuple[Requirement, ...] = ()
 

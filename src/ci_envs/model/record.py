@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from ci_envs.model.detect import Evidence
+from ci_envs.model.image import ImageFacts
 from ci_envs.model.inventory import Distribution
 from ci_envs.model.leg import Leg
 from ci_envs.model.lock import Pin
@@ -95,7 +96,7 @@ class LockFacts(msgspec.Struct, frozen=True, kw_only=True):
 class EnvironmentFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The environment that was built: where it is, and the digest that says which bytes are in it."""
 
-    #: Relative to the root for a host prefix; ``image`` is set instead for a container.
+    #: Relative to the root for a host prefix; for a container ``image``, its image's name, is set instead.
     path: str = ""
     image: str = ""
     #: The full version of the interpreter inside.
@@ -156,6 +157,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     stages: tuple[Stage, ...] = ()
     lock: LockFacts | None = None
     environment: EnvironmentFacts | None = None
+    #: What is known of the image, where the environment is one.
+    image: ImageFacts | None = None
     inventory: tuple[Distribution, ...] = ()
     findings: tuple[Finding, ...] = ()
     tests: TestCounts | None = None

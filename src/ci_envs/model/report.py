@@ -9,7 +9,23 @@ import msgspec
 from ci_envs.model.leg import Resolution
 from ci_envs.model.record import SCHEMA_VERSION, Severity, Stage, Status, TestCounts
 
-__all__ = ["LegFinding", "LegResult", "Parity", "Report"]
+__all__ = ["LegFinding", "LegImage", "LegResult", "Parity", "Report"]
+
+
+class LegImage(msgspec.Struct, frozen=True, kw_only=True):
+    """A leg's image as a report shows it; the record has all that is known."""
+
+    name: str
+    #: ``sha256:<hex>`` of the manifest, else the engine's id.
+    digest: str
+    bytes: int = 0
+    #: ``Debian GNU/Linux 12 (bookworm)``, and how many packages of its own are in it.
+    system: str = ""
+    packages: int = 0
+    #: Why the list of packages is not whole; empty where it is.
+    note: str = ""
+    #: What containers of it may do beyond what the engine allows by default, each in words.
+    relaxed: tuple[str, ...] = ()
 
 
 class LegResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +48,7 @@ class LegResult(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     lock_digest: str = ""
     environment_digest: str = ""
+    image: LegImage | None = None
     tests: TestCounts | None = None
     reproduce: str = ""
 

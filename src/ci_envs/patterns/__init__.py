@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from ci_envs.selection import Selection
     from ci_envs.work import Work
 
-__all__ = ["Pattern", "Tool"]
+__all__ = ["Contained", "Pattern", "Tool"]
+
+
+#: An image starts any number of containers; what set up a container has to be done again for the next one.
+Contained = Literal["", "image", "container"]
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +34,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pattern(Protocol):
-    """Four verbs and three facts; nothing after ``build``."""
+    """Four verbs and four facts; nothing after ``build``."""
 
     @property
     def name(self) -> str:
@@ -48,6 +52,10 @@ class Pattern(Protocol):
     def brings_python(self) -> bool:
         """Whether the lock names the interpreter, so that none of this machine's is needed."""
 
+    @property
+    def contained(self) -> Contained:
+        """What takes the place of a prefix: an image, or one container that was set up; empty where nothing does."""
+
     def detect(self, project: Project) -> tuple[Evidence, ...]:
         """The files and keys that say this pattern is meant; none where it is not."""
 
@@ -58,4 +66,4 @@ class Pattern(Protocol):
         """The lock for a leg, in sync with the intent as the policy asks; made first where it may be."""
 
     def build(self, leg: Leg, lock: Lock, work: Work) -> Environment:
-        """The environment, from the lock alone, at ``work.prefix``; nothing is there beforehand."""
+        """The environment, from the lock alone: at ``work.prefix``, where nothing is beforehand, or an image."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci_envs import detect
-from ci_envs.patterns import Tool
+from ci_envs.patterns import Contained, Tool
 
 if TYPE_CHECKING:
     from ci_envs.environments import Environment
@@ -28,6 +28,7 @@ class Conda:
 
     built = True
     brings_python = True
+    contained: Contained = ""
 
     def __init__(self, name: str) -> None:
         #: ``conda``, ``mamba`` or ``micromamba``: the last two are installed by the program of that name.

@@ -26,6 +26,7 @@ __all__ = [
     "fail_build",
     "fail_install",
     "install_project",
+    "python_words",
     "seed",
     "uv",
     "uv_compile",
@@ -122,11 +123,26 @@ def uv_compile(
 ) -> Outcome:
     """``uv pip compile``: a requirements lock with hashes, in the leg's resolution and up to the policy's instant."""
     words: list[str | Path] = ["pip", "compile", "--generate-hashes", "--no-header", "--quiet"]
-    words += ["--no-emit-index-url", "--no-emit-find-links", "--python", work.interpreter.executable]
+    words += ["--no-emit-index-url", "--no-emit-find-links", *_target(work)]
     words += ["--resolution", work.leg.resolution, "--output-file", output, *inputs]
     words += ["--upgrade"] if upgrade else []
     words += ["--exclude-newer", work.policy.as_of] if work.policy.as_of else []
     return uv(work, *words, env=env)
+
+
+def python_words(work: Work) -> tuple[str, ...]:
+    """The leg's interpreter for uv; nothing where it will only be there inside of an image: then any will do."""
+    return ("--python", work.interpreter.executable) if work.interpreter.executable else ()
+
+
+def _target(work: Work) -> tuple[str, ...]:
+    """What is resolved for: the leg's interpreter, or one like it that is not on this machine."""
+    if work.interpreter.executable:
+        return python_words(work)
+    from ci_envs.conda.targets import platform_of, target  # what uv calls a platform is known there
+
+    platform = target(platform_of(work.leg), work.interpreter.version).uv_platform
+    return ("--python-version", work.interpreter.version, "--python-platform", platform)
 
 
 def seed(work: Work, lock: Lock) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci_envs.patterns.conda import Conda
+from ci_envs.patterns.docker import Docker
 from ci_envs.patterns.unbuilt import NotBuiltYet
 from ci_envs.patterns.uv import Uv
 from ci_envs.patterns.venv import Venv
@@ -28,8 +29,8 @@ ALL_PATTERNS: dict[str, Pattern] = {
     "pixi": NotBuiltYet("pixi"),
     "tox": NotBuiltYet("tox"),
     "nox": NotBuiltYet("nox"),
-    "docker": NotBuiltYet("docker"),
-    "podman": NotBuiltYet("podman"),
+    "docker": Docker("docker"),
+    "podman": Docker("podman"),
     "devcontainer": NotBuiltYet("devcontainer"),
     "repo2docker": NotBuiltYet("repo2docker"),
     "nix": NotBuiltYet("nix"),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ci_envs.model.detect import Evidence
     from ci_envs.model.leg import Leg
     from ci_envs.model.lock import Lock
-    from ci_envs.patterns import Tool
+    from ci_envs.patterns import Contained, Tool
     from ci_envs.project import Project
     from ci_envs.work import Work
 
@@ -24,6 +24,7 @@ class NotBuiltYet:
 
     built = False
     brings_python = False
+    contained: Contained = ""
     requires: tuple[Tool, ...] = ()
 
     def __init__(self, name: str) -> None:

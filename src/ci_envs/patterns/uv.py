@@ -11,8 +11,16 @@ from ci_envs.locks.insync import Stale, in_sync
 from ci_envs.locks.pylock import read_pylock
 from ci_envs.locks.reading import ReadLock
 from ci_envs.model.lock import Lock
-from ci_envs.patterns import Tool
-from ci_envs.patterns.installing import environment, fail_build, fail_install, install_project, uv, uv_compile
+from ci_envs.patterns import Contained, Tool
+from ci_envs.patterns.installing import (
+    environment,
+    fail_build,
+    fail_install,
+    install_project,
+    python_words,
+    uv,
+    uv_compile,
+)
 from ci_envs.patterns.pylock_file import lock_pylock
 from ci_envs.patterns.requirement_locks import lock_requirements, stale_error, unsatisfied
 from ci_envs.selection import runtime_files, select
@@ -39,6 +47,7 @@ class Uv:
     name = "uv"
     built = True
     brings_python = False
+    contained: Contained = ""
     requires = (Tool(name="uv", get="pip install uv"),)
 
     def detect(self, project: Project) -> tuple[Evidence, ...]:
@@ -138,7 +147,7 @@ def _uv_lock(work: Work, *words: str) -> None:
     newer = ("--exclude-newer", work.policy.as_of) if work.policy.as_of else ()
     work.begins()
     before = work.project.path("uv.lock").read_bytes() if work.project.exists("uv.lock") else None
-    outcome = uv(work, "lock", "--python", work.interpreter.executable, *newer, *words)
+    outcome = uv(work, "lock", *python_words(work), *newer, *words)
     if not outcome:
         raise unsatisfied(work, outcome)
     work.project.forget("uv.lock")
@@ -153,7 +162,7 @@ def _stale(work: Work) -> tuple[Stale, ...]:
 
     The network is asked only where nothing else can tell: uv without it, and what the pins say.
     """
-    words = ("lock", "--check", "--python", work.interpreter.executable, *_own_instant(work))
+    words = ("lock", "--check", *python_words(work), *_own_instant(work))
     offline = uv(work, *words, "--offline", network=False)
     if offline:
         return ()
@@ -189,7 +198,7 @@ def _exported(work: Work) -> Lock:
     outcome = uv(
         work,
         *("export", "--frozen", "--quiet", "--format", "pylock.toml", "--no-header", "--no-emit-project"),
-        *("--python", work.interpreter.executable),
+        *python_words(work),
         *_selected(work),
         network=False,
     )

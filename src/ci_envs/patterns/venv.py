@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ci_envs import detect, toolbox
 from ci_envs.environments.scheme import Scheme
-from ci_envs.patterns import Tool
+from ci_envs.patterns import Contained, Tool
 from ci_envs.patterns.installing import (
     environment,
     fail_build,
@@ -50,6 +50,7 @@ class Venv:
 
     built = True
     brings_python = False
+    contained: Contained = ""
 
     def __init__(self, creator: str) -> None:
         #: ``venv`` or ``virtualenv``; the pattern is named after it.
@@ -94,9 +95,10 @@ class Venv:
 def _pip_compile(work: Work, inputs: tuple[Path, ...], output: Path, *, upgrade: bool) -> Outcome:
     """pip-compile under the leg's own interpreter: it resolves for the interpreter that runs it.
 
-    It knows the highest versions alone; the lowest are uv's to find, over the indexes that pip would ask.
+    It knows the highest versions alone; the lowest are uv's to find, over the indexes that pip would ask, and so is
+    what an interpreter needs that is only there inside of an image.
     """
-    if work.leg.resolution != "highest":
+    if work.leg.resolution != "highest" or not work.interpreter.executable:
         return uv_compile(work, inputs, output, upgrade=upgrade, env=work.pip_indexes)
     python = toolbox.pip_tools(work)
     words: list[str | Path] = [python, "-I", "-m", "piptools", "compile", "--quiet", "--generate-hashes"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ci_envs.model.record import STAGES
 from ci_envs.plain import one_line, plain
+from ci_envs.report.images import short_digest, size, system
 from ci_envs.report.parity import by_version
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def _pieces(report: Report, title: str) -> Iterator[str]:
     counts = [f"{report.count(status)} {status}" for status in ("passed", "failed", "broken", "skipped")]
     yield f"## {title}: {report.status}\n\n{', '.join(c for c in counts if not c.startswith('0 ')) or 'no legs'}\n"
     yield from _legs(report.legs)
+    yield from _images(report.legs)
     yield from _reproduce(report.legs)
     yield from _findings(report.findings)
     yield from _parity(report.parity)
@@ -92,6 +94,23 @@ def _legs(legs: Sequence[LegResult]) -> Iterator[str]:
         stages = [seconds.get(name, "") for name in STAGES]
         status = f"**{leg.status}**" if leg.status in ("failed", "broken") else leg.status
         yield _row(code(leg.id, cell=True), status, *stages, _tests(leg), code(leg.reason, cell=True))
+
+
+def _images(legs: Sequence[LegResult]) -> Iterator[str]:
+    images = [(leg.id, leg.image) for leg in legs if leg.image]
+    if images:
+        yield "\n### Images\n\n" + _row("leg", "image", "digest", "size", "system", "relaxed")
+        yield _row("---", "---", "---", "---:", "---", "---")
+    for leg, image in images:
+        cells = (
+            leg,
+            image.name,
+            short_digest(image.digest),
+            size(image.bytes),
+            system(image),
+            ", ".join(image.relaxed),
+        )
+        yield _row(*(code(cell, cell=True) for cell in cells))
 
 
 def _tests(leg: LegResult) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci_envs import errors
+from ci_envs.model.image import SystemFacts
 from ci_envs.model.record import STAGES, RunRecord, worst
-from ci_envs.model.report import LegFinding, LegResult, Report
+from ci_envs.model.report import LegFinding, LegImage, LegResult, Report
 from ci_envs.report.parity import parity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ci_envs.model.image import ImageFacts
     from ci_envs.model.record import Finding, Status
 
 __all__ = ["NO_RECORD", "exit_code", "merge"]
@@ -105,8 +107,22 @@ def _result(record: RunRecord) -> LegResult:
         seconds=round(sum(stage.seconds for stage in record.stages), 3),
         lock_digest=record.lock.digest if record.lock else "",
         environment_digest=record.environment.digest if record.environment else "",
+        image=_image(record.image) if record.image else None,
         tests=record.tests,
         reproduce=record.reproduce,
+    )
+
+
+def _image(image: ImageFacts) -> LegImage:
+    system = image.system or SystemFacts()
+    return LegImage(
+        name=image.name,
+        digest=image.digest,
+        bytes=image.bytes,
+        system=system.name or system.id,
+        packages=sum(system.packages.values()),
+        note=system.note,
+        relaxed=image.relaxed,
     )
 
 

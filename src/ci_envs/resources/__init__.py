@@ -1,11 +1,11 @@
-"""Data that is shipped with the package, and the probe that runs inside environments."""
+"""Data that is shipped with the package, and the programs that run inside environments."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
 
-__all__ = ["probe_text", "resource"]
+__all__ = ["probe_text", "resource", "shared_objects_text"]
 
 
 def resource(name: str) -> Path:
@@ -17,3 +17,9 @@ def resource(name: str) -> Path:
 def probe_text() -> str:
     """The probe's source, for an interpreter that reads it from standard input (a container has no file of ours)."""
     return Path(__file__).with_name("probe.py").read_text(encoding="utf-8")
+
+
+@cache
+def shared_objects_text() -> str:
+    """The source of what reads the shared objects of an environment, for an interpreter as above."""
+    return Path(__file__).with_name("shared_objects.py").read_text(encoding="utf-8")

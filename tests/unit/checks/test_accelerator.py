@@ -37,6 +37,7 @@ class Found:
         smi: Outcome | Exception = GPU,
         asked: Outcome = SEEN,
         accelerator: str = "cuda12",
+        notes: tuple[str, ...] = (),
         **check: Any,
     ) -> None:
         def answer(argv: tuple[str, ...]) -> Outcome:
@@ -46,11 +47,14 @@ class Found:
                 raise smi
             return smi
 
-        self.environment = FakeEnvironment(answer)
+        self.environment = FakeEnvironment(answer, not_activated=notes)
         leg = {"accelerator": accelerator}
-        context = a_context(folder, *map(dist, installed), environment=self.environment, leg=leg, **check)
+        context = a_context(
+            folder, *(dist(*text.split()) for text in installed), environment=self.environment, leg=leg, **check
+        )
         self.findings = [f"{f.code} {f.message}" for f in AcceleratorIsVisible().run(context)]
         self.left_out = context.left_out
+        self.facts = context.facts
 
 
 def test_a_leg_for_the_cpu_asks_nothing(tmp_path: Path) -> None:
@@ -174,3 +178,71 @@ def test_an_accelerator_that_nobody_can_look_for_yet_is_said(tmp_path: Path) -> 
 def test_who_asks_for_a_device(accelerator: str, expect: Any, asks: bool) -> None:
     leg = make_leg(pattern="uv", python="3.12", os="linux", arch="x86_64", accelerator=accelerator)
     assert asks_for_device(leg, CheckConfig(expect_gpu=expect)) is asks
+
+
+# --- what metadata says, without an import
+
+
+BROKEN = said(code=1, stderr="ImportError: no\n")
+
+
+@pytest.mark.parametrize(
+    ("installed", "told"),
+    [
+        (("torch 2.2.0+cu118",), ["ENV502 torch was built for CUDA 11.8; CUDA 12 was asked for"]),
+        (("torch 2.2.0+cu121",), []),
+        (("torch 2.2.0+cpu",), ["ENV502 torch was built without CUDA; CUDA 12 was asked for"]),
+        (("torch 2.2.0",), []),
+        (("cupy-cuda11x 13.0",), ["ENV502 cupy was built for CUDA 11; CUDA 12 was asked for"]),
+        (
+            ("jax 0.8", "jaxlib 0.8", "jax-cuda13-plugin 0.8"),
+            ["ENV502 jax was built for CUDA 13; CUDA 12 was asked for"],
+        ),
+        (("jax 0.8", "jaxlib 0.8", "jax-cuda12-plugin 0.8", "jax-cuda12-pjrt 0.8"), []),
+        (("jax 0.8", "jaxlib 0.8"), ["ENV502 jax was built without CUDA; CUDA 12 was asked for"]),
+    ],
+)
+@pytest.mark.parametrize("asked", [BROKEN, answers(None, 0, "RuntimeError: no driver")])
+def test_metadata_tells_the_cuda_of_a_framework_that_does_not(
+    tmp_path: Path, installed: tuple[str, ...], told: list[str], asked: Outcome
+) -> None:
+    assert Found(tmp_path, *installed, smi=NO_GPU, asked=asked).findings == told
+
+
+def test_a_framework_that_sees_no_gpu_on_a_machine_without_one_fails_nothing(tmp_path: Path) -> None:
+    packages = ("cupy-cuda12x 13.0", "jax 0.8", "jaxlib 0.8", "jax-cuda12-plugin 0.8")
+    for asked in (BROKEN, answers(None, 0, "CUDARuntimeError: cudaErrorInsufficientDriver")):
+        found = Found(tmp_path, *packages, smi=NO_GPU, asked=asked)
+        assert (found.findings, found.left_out) == ([], ["accelerator: no GPU on this machine"])
+
+
+def test_a_jax_for_the_cpu_is_well_where_no_gpu_is_expected_and_where_it_sees_one(tmp_path: Path) -> None:
+    assert Found(tmp_path, "jax 0.8", "jaxlib 0.8", smi=NO_GPU, asked=BROKEN, expect_gpu=False).findings == []
+    assert Found(tmp_path, "jax 0.8", "jaxlib 0.8", asked=answers(None, 1)).findings == []
+
+
+def test_a_gpu_that_a_framework_sees_is_there_though_no_nvidia_smi_lists_it(tmp_path: Path) -> None:
+    found = Found(tmp_path, "torch", smi=NO_GPU, asked=answers("12.4", 1), expect_gpu=True)
+    assert (found.findings, found.left_out) == ([], [])
+
+
+def test_the_record_says_which_cuda_a_framework_has_told(tmp_path: Path) -> None:
+    assert Found(tmp_path, "torch").facts["cuda"] == {
+        "version": "12.4",
+        "lowest-driver": "525.60.13",
+        "why": "torch itself is for CUDA 12.4; CUDA 12.x needs driver 525.60.13",
+    }
+    assert Found(tmp_path, "torch", asked=answers("", 0), smi=NO_GPU).facts == {}
+
+
+# --- containers
+
+
+NOTE = "docker 26.1.5 has no NVIDIA runtime, so no GPU is seen inside"
+
+
+def test_of_a_container_it_is_said_what_its_engine_cannot_hand_on(tmp_path: Path) -> None:
+    found = Found(tmp_path, smi=NO_GPU, notes=("a script failed", NOTE))
+    assert found.left_out[0] == f"accelerator: no GPU in the container: {NOTE}"
+    expected = Found(tmp_path, smi=NO_GPU, notes=(NOTE,), expect_gpu=True)
+    assert expected.findings == [f"ENV501 check.expect-gpu is true, and there is no GPU in the container: {NOTE}"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from tests.support.environments import a_context, dist, lock_of
 
@@ -48,6 +49,12 @@ def test_missing_extra_and_different_are_three_findings(tmp_path: Path) -> None:
 def test_a_finding_stands_at_the_lock_file(tmp_path: Path) -> None:
     context = a_context(tmp_path, lock=lock_of(pin("apple"), path="locks/uv.txt"))
     assert [finding.file for finding in InstalledEqualsLocked().run(context)] == ["locks/uv.txt"]
+
+
+def test_what_no_lock_speaks_of_is_said_and_is_no_finding(tmp_path: Path) -> None:
+    context = a_context(tmp_path, dist("apple"), lock=msgspec.structs.replace(lock_of(), covers=("image",)))
+    assert list(InstalledEqualsLocked().run(context)) == []
+    assert context.left_out == ["installed equals locked: no lock names what python is to have"]
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from tests.support.records import ended, record
 
+from ci_envs.model.image import ImageFacts, SystemFacts
+from ci_envs.model.inventory import Distribution
 from ci_envs.model.record import Finding
 from ci_envs.plain import one_line
 from ci_envs.report.markdown import code, fenced, summary
@@ -140,3 +143,52 @@ def test_many_legs_with_one_version_are_counted() -> None:
 
 def test_no_legs_make_a_summary_too() -> None:
     assert summary(merge([])) == "## Environments: skipped\n\nno legs\n"
+
+
+IMAGE = ImageFacts(
+    name="ci-envs/0123:uv",
+    id="sha256:" + "b" * 64,
+    manifest="sha256:" + "a" * 64,
+    bytes=361_234_567,
+    relaxed=("privileged",),
+    system=SystemFacts(name="Debian GNU/Linux 12 (bookworm)", packages={"dpkg": 89}),
+)
+
+
+def test_an_image_is_told_in_one_row() -> None:
+    text = summary(merge([record(pattern="docker", image=IMAGE), record()]))
+
+    assert (
+        "### Images\n\n"
+        "| leg | image | digest | size | system | relaxed |\n"
+        "| --- | --- | --- | ---: | --- | --- |\n"
+        "| `docker-py312-linux-x86_64` | `ci-envs/0123:uv` | `sha256:aaaaaaaaaaaa` | `361 MB` "
+        "| `Debian GNU/Linux 12 (bookworm), 89 packages` | `privileged` |\n"
+    ) in text
+    assert text.count("uv-py312-linux-x86_64") == 1
+
+
+def test_a_report_without_images_has_no_table_of_them() -> None:
+    assert "Images" not in summary(merge([record()]))
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_nothing_in_an_image_gets_out_of_its_cell(text: str) -> None:
+    nasty = msgspec.structs.replace(IMAGE, name=text, relaxed=(text,), system=SystemFacts(name=text, note=text))
+
+    markdown = summary(merge([record(pattern="docker", image=nasty)]))
+
+    shown = outside_of_code(markdown)
+    assert not any(word in shown for word in ("evil", "script", "onerror", "everyone", "heading", "tick", "::set"))
+    assert "<" not in shown
+    tokens = READER.parse(markdown)
+    assert sum(token.type == "tr_open" for token in tokens) == 2 * 2
+    assert sum(token.type == "td_open" for token in tokens) == 9 + 6
+
+
+def test_packages_of_the_operating_system_do_not_flood_a_report() -> None:
+    packages = tuple(Distribution(name=f"lib{n}", version="1", manager="dpkg") for n in range(300))
+    others = tuple(msgspec.structs.replace(each, version="2") for each in packages)
+    legs = [record(pattern="docker", image=IMAGE, inventory=packages), record(pattern="podman", inventory=others)]
+
+    assert "lib7" not in summary(merge(legs))

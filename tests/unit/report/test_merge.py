@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 from tests.support.records import ended, record
 
+from ci_envs.model.image import ImageFacts, SystemFacts
 from ci_envs.model.record import Finding, Stage
+from ci_envs.model.report import LegImage
 from ci_envs.report.merge import NO_RECORD, exit_code, merge
 
 UV = "uv-py312-linux-x86_64"
@@ -115,3 +117,14 @@ def test_a_leg_that_broke_before_its_first_stage_lacks_something_here() -> None:
 
 def test_a_lost_record_does_not_hide_what_another_leg_says() -> None:
     assert exit_code(merge([ended("test")], [VENV, UV])) == 8
+
+
+def test_an_image_is_told_by_what_matters_of_it() -> None:
+    facts = ImageFacts(
+        name="a/b:c", id="sha256:id", bytes=7, system=SystemFacts(id="alpine", packages={"apk": 2, "dpkg": 1})
+    )
+
+    (leg,) = merge([record(image=facts)]).legs
+
+    assert leg.image == LegImage(name="a/b:c", digest="sha256:id", bytes=7, system="alpine", packages=3)
+    assert merge([record()]).legs[0].image is None

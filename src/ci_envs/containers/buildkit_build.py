@@ -1,0 +1,179 @@
+"""Images by BuildKit: the one in Docker Engine, driven by buildx.
+
+With the containerd image store an image is exported with every time stamp set to SOURCE_DATE_EPOCH and loaded again,
+which gives the same manifest digest each time. Docker's older store cannot take what was rewritten: there an image is
+built as it comes, and says that it is not reproducible.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ci_envs import command
+from ci_envs.containers.build_failures import engine_failure
+from ci_envs.containers.build_tools import Room, failed, firewall_of, inspected, keep, options, run_builder
+from ci_envs.containers.builder import BuiltImage
+from ci_envs.containers.buildx import find_buildx
+from ci_envs.errors import BrokenError, BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ci_envs.containers.build_output import Form
+    from ci_envs.containers.builder import ImageBuild
+    from ci_envs.containers.buildx import Buildx
+    from ci_envs.containers.engine import Engine
+    from ci_envs.containers.secrets import Secret
+    from ci_envs.work import Work
+
+__all__ = ["build_with_buildkit"]
+
+#: Docker Engine 26 has BuildKit 0.13, the first that rewrites time stamps.
+_REWRITES = 26
+
+#: Linux hands a program no longer string (MAX_ARG_STRLEN); with room for its name.
+_LONGEST_VARIABLE = 100_000
+
+
+def build_with_buildkit(engine: Engine, request: ImageBuild, work: Work, archive: Path | None) -> BuiltImage:
+    """As :func:`ci_envs.containers.builder.build_image`."""
+    buildx = find_buildx(work.environ)
+    work.tools["docker-buildx"] = buildx.version
+    with Room.made(work) as room:
+        return _Build(engine, request, work, buildx, room).run(archive)
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    engine: Engine
+    request: ImageBuild
+    work: Work
+    buildx: Buildx
+    room: Room
+
+    @property
+    def why_not(self) -> str:
+        """Why the time stamps cannot be rewritten; empty where they can."""
+        if self.request.plain:
+            return "time stamps were left as they come: only the content was asked for"
+        if self.engine.store != "containerd":
+            return (
+                f"{self.engine.title} keeps images in its older store, which cannot take one whose time stamps were "
+                'rewritten: set {"features": {"containerd-snapshotter": true}} in the daemon\'s configuration'
+            )
+        major = re.match(r"\d+", self.engine.version)
+        if major and int(major[0]) < _REWRITES:
+            return f"the BuildKit of {self.engine.title} is too old to rewrite time stamps: Docker Engine 26 can"
+        return ""
+
+    def run(self, archive: Path | None) -> BuiltImage:
+        """Builds, loads, looks at the result."""
+        rewritten = not self.why_not
+        exported = self.room.folder / "image.tar"
+        metadata = self.room.folder / "metadata.json"
+        self._build(exported if rewritten else None, metadata)
+        told = _Metadata.read(metadata)
+        if rewritten:
+            self._load(exported)
+        image = self._looked_at(told, rewritten)
+        if archive is not None and rewritten:
+            keep(exported, archive)
+        return image
+
+    def _build(self, exported: Path | None, metadata: Path) -> None:
+        request, firewall = self.request, firewall_of(self.request)
+        secrets = (*request.secrets, *firewall.secrets)
+        words, variables = self._secrets(secrets)
+        argv = [
+            *(str(self.buildx.program), "build", "--builder", "default", "--progress", self._form),
+            *("--file", str(request.dockerfile), "--metadata-file", str(metadata)),
+            *(("--provenance=false", "--sbom=false") if self.buildx.at_least(0, 10) else ()),
+            *self._output(exported),
+            *options(request, firewall),
+            *words,
+            str(request.context),
+        ]
+        environ = {
+            # What it notes of its builds stays away from the user's own; the default builder is the engine's.
+            "BUILDX_CONFIG": str(self.room.folder / "buildx"),
+            **firewall.build_args,
+            **variables,
+            **self.engine.environ,
+        }
+        ran = run_builder(argv, environ, self._form, self.work, epoch=request.epoch, secrets=secrets)
+        if not ran.outcome:
+            raise failed(ran, request, self.engine, self.work)
+
+    @property
+    def _form(self) -> Form:
+        return "rawjson" if self.buildx.at_least(0, 13) else "plain"
+
+    def _output(self, exported: Path | None) -> tuple[str, ...]:
+        if exported is None:
+            return ("--load", "--tag", self.request.tag)
+        return ("--output", f"type=oci,dest={exported},rewrite-timestamp=true,name={self.request.tag}")
+
+    def _secrets(self, secrets: Sequence[Secret]) -> tuple[list[str], dict[str, str]]:
+        words: list[str] = []
+        variables: dict[str, str] = {}
+        for number, secret in enumerate(secrets):
+            if secret.file is None and len(secret.value.encode()) < _LONGEST_VARIABLE and "\0" not in secret.value:
+                name = f"CI_ENVS_BUILD_{number}_SECRET"
+                variables[name] = secret.value
+                words += ["--secret", f"id={secret.id},env={name}"]
+            else:
+                words += ["--secret", f"id={secret.id},src={self.room.secret_file(secret)}"]
+        return words, variables
+
+    def _load(self, exported: Path) -> None:
+        command.refuse_when_stopping("before the image was loaded")
+        self.work.progress("loading the image")
+        import docker
+
+        try:
+            with exported.open("rb") as stream:
+                api = self.engine.client.api
+                for told in api.load_image(stream):  # type: ignore[no-untyped-call]  # its stubs have no types here
+                    if error := told.get("error"):
+                        raise engine_failure(str(error), self.engine.title)
+        except (docker.errors.DockerException, OSError) as error:
+            raise engine_failure(str(error), self.engine.title) from error
+
+    def _looked_at(self, told: _Metadata, rewritten: bool) -> BuiltImage:
+        request, engine = self.request, self.engine
+        found = inspected(engine, request.tag)
+        if rewritten and found["Id"] != told.manifest:
+            raise BrokenError(
+                f"{engine.title} calls the image {found['Id']}, and its builder said {told.manifest}",
+                hint="the engine's image store was changed meanwhile: run it once more",
+            )
+        has_manifests = engine.store == "containerd"
+        return BuiltImage(
+            id=found["Id"],
+            manifest=found["Id"] if has_manifests else "",
+            config=told.config or found["Id"],
+            layers=tuple((found.get("RootFS") or {}).get("Layers") or ()),
+            bytes=int(found.get("Size") or 0),
+            builder=f"{self.buildx.title}, BuildKit of {engine.title}",
+            reproducible=rewritten,
+            why_not=self.why_not,
+        )
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    """What buildx writes of its result."""
+
+    manifest: str = msgspec.field(name="containerimage.digest", default="")
+    config: str = msgspec.field(name="containerimage.config.digest", default="")
+
+    @classmethod
+    def read(cls, path: Path) -> _Metadata:
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=cls)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise BuildError(f"buildx did not say what it has built: {error}") from error

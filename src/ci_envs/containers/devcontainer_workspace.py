@@ -1,0 +1,88 @@
+"""The copy of a project that a dev container has as its workspace.
+
+What runs in it (``postCreateCommand``, tests) writes into its workspace, and a person's own folder is nobody's to
+write to.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ci_envs.errors import UsageError
+from ci_envs.sources import listed_by_git
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["stage_workspace", "workspace_path"]
+
+# What a project's folder may hold that belongs to this machine; the marks are those of virtual environments and of
+# folders that can be made anew (https://bford.info/cachedir/), our own state among them.
+_NOT_COPIED = frozenset((".git", "__pycache__", "node_modules"))
+_MARKS = ("pyvenv.cfg", "CACHEDIR.TAG")
+
+_ODD = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def workspace_path(prefix: Path, root: Path) -> Path:
+    """Where the copy lies. It is called as the project's folder is, since the container sees that name.
+
+    :class:`UsageError` where the path has a comma, which separates the parts of a mount.
+    """
+    path = prefix / "workspace" / (_ODD.sub("-", root.name).strip("-.") or "project")
+    if "," in str(path):
+        raise UsageError(
+            f"{str(path)!r} has a comma, so that it cannot be mounted in a container",
+            hint="name another folder with CI_ENVS_STATE_DIR",
+        )
+    return path
+
+
+def stage_workspace(root: Path, target: Path) -> None:
+    """Copies what a fresh clone of the project has, and what stands there uncommitted; ``target`` must not exist yet.
+
+    Where git has nothing to say, it is every file but those of environments and caches. The history is copied with it
+    where it lies in the project's folder: versions of packages are made from it.
+    """
+    target.mkdir(parents=True)
+    for name in listed_by_git(root) or _walked(root):
+        _copy(root / name, target / name)
+    if (root / ".git").is_dir():
+        shutil.copytree(root / ".git", target / ".git", symlinks=True, ignore=_no_files)
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        mode = source.lstat().st_mode
+    except OSError:  # git knows it, and somebody has removed it
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if stat.S_ISDIR(mode):  # a submodule
+        shutil.copytree(source, target, symlinks=True, ignore=_no_files, dirs_exist_ok=True)
+    elif stat.S_ISREG(mode) or stat.S_ISLNK(mode):
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _walked(root: Path) -> Iterator[str]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if _is_copied(Path(folder, name)))
+        yield from (Path(folder, name).relative_to(root).as_posix() for name in names)
+
+
+def _is_copied(folder: Path) -> bool:
+    return folder.name not in _NOT_COPIED and not any((folder / mark).exists() for mark in _MARKS)
+
+
+def _no_files(folder: str, names: list[str]) -> set[str]:
+    """Sockets, pipes and devices: git's own watcher of the file system leaves one."""
+    return {name for name in names if not _can_be_copied(Path(folder, name))}
+
+
+def _can_be_copied(path: Path) -> bool:
+    mode = path.lstat().st_mode
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)

@@ -1,0 +1,47 @@
+"""Images by their name and id: which one a name stands for, and the end of one that nothing names."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from ci_envs.errors import BrokenError
+
+if TYPE_CHECKING:
+    from ci_envs.containers.engine import Engine
+
+__all__ = ["image_id", "pulled", "remove_image"]
+
+
+def image_id(engine: Engine, name: str) -> str:
+    """``sha256:<hex>``; empty where the engine has no image of that name."""
+    from docker.errors import NotFound
+
+    try:
+        return str(engine.client.images.get(name).attrs["Id"])
+    except NotFound:
+        return ""
+
+
+def remove_image(engine: Engine, name: str) -> None:
+    """Removes what nothing else names or uses: what another image or a container needs, the engine keeps."""
+    from docker.errors import APIError
+
+    with contextlib.suppress(APIError):
+        engine.client.api.remove_image(name, noprune=False)
+
+
+def pulled(engine: Engine, reference: str) -> str:
+    """The id of an image that a registry has, fetched where the engine has it not.
+
+    :class:`BrokenError` where it cannot be had.
+    """
+    from docker.errors import DockerException
+
+    known = image_id(engine, reference)
+    if known:
+        return known
+    try:
+        return str(engine.client.images.pull(reference).id)
+    except DockerException as error:
+        raise BrokenError(f"{engine.title} cannot pull {reference}: {error}") from error
