@@ -312,8 +312,8 @@ class Background:
         return self._process.poll() is None
 
     def tell(self, text: str) -> None:
-        """Writes to its standard input, and ends that."""
-        if self._process.stdin is not None:
+        """Writes to its standard input, and ends that; nothing where it has ended already."""
+        if self._process.stdin is not None and not self._process.stdin.closed:
             with contextlib.suppress(OSError), self._process.stdin as pipe:
                 pipe.write(text.encode())
 

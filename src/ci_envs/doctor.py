@@ -48,7 +48,8 @@ _CONDA = {
 }
 
 #: Programs by pattern, the first one that is here being taken. Patterns that ci-envs builds with what it brings
-#: along (venv, virtualenv, uv, conda) need none.
+#: along (venv, virtualenv, uv, conda) need none; those of containers need an engine that answers
+#: (``containers/diagnosis.py``).
 NEEDS: dict[str, Need] = {
     "mamba": Need("mamba", _CONDA),
     "micromamba": Need(
@@ -69,23 +70,6 @@ NEEDS: dict[str, Need] = {
     "hatch": Need("hatch", _tool("hatch")),
     "tox": Need("tox", _tool("tox")),
     "nox": Need("nox", _tool("nox")),
-    "docker": Need(
-        "docker",
-        {
-            "*": "sudo apt-get install docker.io",
-            "macos": "brew install --cask docker-desktop",
-            "windows": "winget install -e --id Docker.DockerDesktop",
-        },
-    ),
-    "podman": Need(
-        "podman",
-        {
-            "*": "sudo apt-get install podman",
-            "macos": "brew install podman",
-            "windows": "winget install -e --id RedHat.Podman",
-        },
-    ),
-    "devcontainer": Need("devcontainer", {"*": "npm install -g @devcontainers/cli"}),
     "repo2docker": Need("repo2docker", _tool("jupyter-repo2docker"), other="jupyter-repo2docker"),
     "nix": Need("nix", {"*": "curl -fsSL https://nixos.org/nix/install | sh -s -- --daemon"}),
     "guix": Need("guix", {"*": "sudo apt-get install guix"}),

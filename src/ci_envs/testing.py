@@ -111,15 +111,18 @@ def _of_what_is_installed(found: TestCommand, work: Work) -> TestCommand:
 def _run(work: Work, environment: Environment, chosen: TestCommand, junit: Path, shared: dict[str, str]) -> Outcome:
     temp = work.temp  # made anew: the check stage has removed it with what was left in it
     # pytest reads these before its own arguments.
-    options = f"{work.environ.get('PYTEST_ADDOPTS', '')} {shlex.quote(f'--junitxml={junit}')}".strip()
+    report = f"--junitxml={environment.outlet(junit)}"
+    options = f"{work.environ.get('PYTEST_ADDOPTS', '')} {shlex.quote(report)}".strip()
     try:
-        return environment.run(
+        outcome = environment.run(
             chosen.argv,
             cwd=work.project.root,
             env={"PYTEST_ADDOPTS": options, **shared},
             timeout=seconds(work.config.test.timeout),
             log=work.log,
         )
+        environment.collect(junit)
+        return outcome
     except ToolMissing as error:
         hint = "test.command is looked for in the environment, then on PATH: lock what brings it in a group for tests"
         raise ToolMissing(f"the tests cannot be run: {error}", hint=hint) from error
@@ -128,7 +131,10 @@ def _run(work: Work, environment: Environment, chosen: TestCommand, junit: Path,
 
 
 def _keep_own_report(work: Work, argv: tuple[str, ...], junit: Path, started: float) -> None:
-    """A copy of the report where the command itself says where pytest writes it, which then beats what we say."""
+    """A copy of the report where the command itself says where pytest writes it, which then beats what we say.
+
+    What it wrote in a container is gone with that.
+    """
     named = [word.partition("=")[2] for word in argv if word.startswith(("--junitxml=", "--junit-xml="))]
     named += [after for word, after in pairwise(argv) if word in ("--junitxml", "--junit-xml")]
     for path in (work.project.root / name for name in named[-1:]):

@@ -214,10 +214,12 @@ class Work:
         cwd: Path | None = None,
         network: bool = True,
         aside: Path | None = None,
+        as_logged: Callable[[str], str] | None = None,
     ) -> Outcome:
         """Runs a tool over the project, logged, with its retries; ``env`` is added to the tool environment.
 
         ``aside`` is where the tool was told to keep pip's log: what it tells of a failure is read, and it is removed.
+        ``as_logged`` sees each line and says what the log has in its place.
         Raises :class:`BrokenError` where the network or the disk failed; any other failure is the caller's to read.
         """
         request = command.Command(
@@ -227,6 +229,7 @@ class Work:
             timeout=TOOL_TIMEOUT_SECONDS,
             log=self.log,
             hold=self.hold,
+            as_logged=as_logged,
         )
         wait = _FIRST_WAIT_SECONDS
         for attempt in range(1, NETWORK_TRIES + 1):

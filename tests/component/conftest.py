@@ -15,6 +15,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 import uv
+from tests.component.container_fixtures import (  # noqa: F401 - fixtures, found by their names
+    docker_facts,
+    engine_facts,
+    environment,
+    make_environment,
+    make_image,
+    podman_facts,
+)
 from tests.component.docker_fixtures import (  # noqa: F401 - fixtures, found by their names
     base_image,
     container_world,

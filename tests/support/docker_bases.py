@@ -8,6 +8,7 @@ image                                        what it is
 library/debian:bookworm-slim                 Debian's smallest, with the libraries that a Python needs
 library/python:3.X-slim-bookworm, 3.X-slim   that, with this machine's Python at /usr/local, where the public one is
 debian-python:bookworm                       Debian with its own python3 and venv
+tiny:latest                                  sh, cat, env, ls, sleep, true and what they need: 3 MB, quick to pull
 ===========================================  =========================================================================
 
 Where a machine has no Python 3.11 but its Debian's, Debian's stands in for ``python:3.11``: its prefix is /usr then.
@@ -47,7 +48,7 @@ __all__ = ["RELEASE", "bring", "cache_folder", "can_be_made", "seed", "stored_ba
 RELEASE = "bookworm"
 
 #: Raised when the same machine is to make others.
-_VERSION = 1
+_VERSION = 2
 
 #: The Python that this release of Debian has itself.
 _DEBIAN_SERIES = "3.11"
@@ -142,6 +143,7 @@ def _make(work: Path, sources: str, pythons: Sequence[Interpreter]) -> None:
     image = partial(Image, arch=oci_arch(platform.machine()))
     with Registry(work / "registry") as registry:
         registry.push(image((debian,), config=_config("bash")), "library/debian", f"{RELEASE}-slim")
+        registry.push(image((_tiny(work),), config=_config("sh")), "tiny", "latest")
         registry.push(image((debian_python,), config=_config("python3")), "debian-python", RELEASE)
         for one in pythons:
             tags = (f"{one.series}-slim-{RELEASE}", f"{one.series}-slim")
@@ -174,6 +176,20 @@ def _debian(work: Path, name: str, sources: str, packages: Sequence[str]) -> Lay
     argv = ("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", *options, purge)
     _need(*argv, RELEASE, str(tar), str(told), env={"SOURCE_DATE_EPOCH": str(EPOCH)})
     return layer_of_tar(tar, work / f"{name}.tar.gz", made_by=f"mmdebstrap {RELEASE}")
+
+
+def _tiny(work: Path) -> Layer:
+    """A few programs of that release, with their loader and libraries."""
+    root = _unpacked(work, "debian", "tiny")
+    programs = tuple(f"usr/bin/{name}" for name in ("cat", "dash", "env", "ls", "sh", "sleep", "true"))
+    wanted = ("ld-*.so*", "libc.so.6", "libpcre2-8.so.0*", "libselinux.so.1")
+    libraries = {path for name in wanted for path in (root / "usr/lib").glob(f"*-linux-gnu*/{name}")}
+    libraries |= set((root / "usr/lib64").glob("ld-*"))
+    named = ("bin", "lib", "lib64", *programs, *sorted(str(path.relative_to(root)) for path in libraries))
+    paths = [path for path in named if os.path.lexists(root / path)]
+    made = make_layer(root, paths, work / "tiny.tar.gz", made_by="tiny")
+    shutil.rmtree(root)
+    return made
 
 
 # Pythons.

@@ -15,7 +15,6 @@ import fcntl
 import os
 import select
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support import docker_bases
-from tests.support.docker_engine import DockerEngine, clean, existing_engine
+from tests.support.docker_engine import DockerEngine, clean, existing_engine, is_kept
 from tests.support.docker_network import bridges
 from tests.support.docker_podman import Podman
 from tests.support.docker_registry import Registry
@@ -65,22 +64,23 @@ def start(folder: Path, *, watch: int = 0, own: bool = False) -> dict[str, str]:
     """
     words = ["serve", str(folder), f"--watch={watch}", *(["--own"] if own else [])]
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.docker_engine", *words],
-            cwd=Path(__file__).parents[2],
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
-            start_new_session=True,
-        )
+        pid = _spawn([sys.executable, "-m", "tests.support.docker_engine", *words], said.fileno())
         deadline = time.monotonic() + _START_SECONDS
-        while process.poll() is None and time.monotonic() < deadline:
+        while os.waitpid(pid, os.WNOHANG) == (0, 0) and time.monotonic() < deadline:
             if (folder / "env").exists():
                 return read_env(folder)
             time.sleep(0.05)
         stop(folder)
         said.seek(0)
         raise RuntimeError(f"no engine and no registry:\n{said.read().decode('utf-8', 'replace')}")
+
+
+def _spawn(argv: list[str], output: int) -> int:
+    """Starts a process that goes on after this one; subprocess warns of those."""
+    streams = [(os.POSIX_SPAWN_DUP2, output, number) for number in (1, 2)]
+    nothing = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return os.posix_spawn(argv[0], argv, env, file_actions=[nothing, *streams], setsid=True)
 
 
 def join(folder: Path, *, watch: int = 0) -> dict[str, str]:
@@ -178,7 +178,7 @@ def _watched(pid: int) -> Iterator[Callable[[], bool]]:
 def _sweep() -> None:
     """Removes what those left that were killed before they could."""
     for bridge in bridges():
-        if bridge.owner and not _keeper(Path(bridge.owner)):
+        if bridge.owner and not is_kept(Path(bridge.owner)):
             clean(Path(bridge.owner))
 
 

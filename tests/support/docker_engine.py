@@ -9,6 +9,7 @@ and leaves the machine's firewall alone (docker_network.py).
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from tests.support.docker_network import PREFIX, Bridge, bridges, make_bridge, outer_mtu
 from tests.support.docker_podman import Podman
@@ -26,7 +27,7 @@ from tests.support.docker_registry import ended_with_us
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["LABEL", "OLDEST", "DockerEngine", "clean", "engine_at", "existing_engine", "is_own"]
+__all__ = ["LABEL", "OLDEST", "DockerEngine", "clean", "engine_at", "existing_engine", "is_kept", "is_own"]
 
 #: The daemon's own label: nobody but these tests uses this engine, so that everything in it is theirs.
 LABEL = "org.repro-envs.tests=engine"
@@ -48,6 +49,8 @@ class DockerEngine:
         self.host = f"unix://{folder / 'docker.sock'}"
         self._mirror = mirror
         self._process: subprocess.Popen[bytes] | None = None
+        # Locked for as long as this process is there, however it ends.
+        self._kept: IO[str] | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -63,6 +66,8 @@ class DockerEngine:
             raise RuntimeError("there is no dockerd here; .ci/engine install brings it")
         if os.geteuid() != 0:
             raise RuntimeError("only root can start a dockerd; start one yourself and set DOCKER_HOST")
+        self._kept = (self.folder / "kept").open("w", encoding="ascii")
+        fcntl.flock(self._kept, fcntl.LOCK_EX | fcntl.LOCK_NB)
         config = self.folder / "daemon.json"
         config.write_text(json.dumps(self._config(make_bridge(self.folder))), "utf-8")
         with (self.folder / "dockerd.log").open("ab") as log:
@@ -116,6 +121,8 @@ class DockerEngine:
                 process.wait(20)
             clean(self.folder, keep_files=True)
             process.wait()
+        if self._kept is not None:
+            self._kept.close()
 
 
 def _path() -> str:
@@ -176,6 +183,18 @@ def _has_buildx() -> bool:
 
 
 # The end of it.
+
+
+def is_kept(folder: Path) -> bool:
+    """Whether a living process looks after the folder's engine."""
+    try:
+        with (folder / "kept").open(encoding="ascii") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def clean(folder: Path, *, keep_files: bool = False) -> None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Podman"]
 
-#: What a first container is made from, by its name in the mirror.
-_PROBE = "docker.io/library/debian:bookworm-slim"
+#: What a first container is made from, by its name in the tests' registry.
+_PROBE = "tiny:latest"
 
 
 class Podman:
@@ -54,7 +54,7 @@ class Podman:
         said = ""
         for settings in self._tries():
             self._write("containers.conf", settings)
-            tried = self._podman("run", "--rm", "--network=none", _PROBE, "true")
+            tried = self._podman("run", "--rm", "--network=none", f"{self._mirror}/{_PROBE}", "true")
             if tried.returncode == 0:
                 self._serve()
                 return

@@ -6,18 +6,23 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
 from ci_envs.command import Command, Outcome
-from ci_envs.doctor import NEEDS, diagnose, refuse_unready
+from ci_envs.doctor import NEEDS, FoundTool, diagnose, refuse_unready
 from ci_envs.errors import ToolMissing, UsageError
+from ci_envs.model.leg import CONTAINED
 from ci_envs.patterns.registry import ALL_PATTERNS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="programs of POSIX")
 
-BUILT = {"uv": True, "venv": True, "virtualenv": True, "poetry": False, "docker": False}
+BUILT = {"uv": True, "venv": True, "virtualenv": True, "poetry": False, "nix": False}
 
 
 @dataclass
@@ -75,7 +80,7 @@ def test_a_machine_with_a_python_can_build_what_ci_envs_brings_the_tools_for(mac
         "venv": "ready",
         "virtualenv": "ready",
         "poetry": "not built yet",
-        "docker": "not built yet",
+        "nix": "not built yet",
     }
 
 
@@ -84,12 +89,12 @@ def test_without_any_python_only_uv_is_ready_since_it_fetches_one(machine: Machi
 
 
 def test_a_tool_that_is_here_is_told_with_its_version(machine: Machine) -> None:
-    machine.add("docker", "Docker version 28.2.2, build e6534b4")
+    machine.add("nix", "nix (Nix) 2.28.2")
 
-    (state,) = diagnose(["docker"], built=BUILT, environ=machine.environ, run=machine.run).patterns
+    (state,) = diagnose(["nix"], built=BUILT, environ=machine.environ, run=machine.run).patterns
 
     assert (state.status, state.get) == ("not built yet", "")
-    assert [(tool.name, tool.version) for tool in state.tools] == [("docker", "28.2.2")]
+    assert [(tool.name, tool.version) for tool in state.tools] == [("nix", "2.28.2")]
 
 
 def test_a_tool_that_is_not_here_is_told_with_the_one_command_that_brings_it(machine: Machine) -> None:
@@ -133,8 +138,8 @@ def test_a_driver_that_does_not_answer_is_no_gpu(machine: Machine) -> None:
 
 
 def test_a_misspelt_pattern_is_told_with_the_nearest(machine: Machine) -> None:
-    with pytest.raises(UsageError, match="did you mean 'docker'"):
-        states(machine, "dcoker")
+    with pytest.raises(UsageError, match="did you mean 'poetry'"):
+        states(machine, "poerty")
 
 
 def test_asked_for_by_name_what_is_not_ready_is_a_missing_tool(machine: Machine) -> None:
@@ -153,13 +158,15 @@ def test_the_answer_as_json_has_the_promised_fields(machine: Machine) -> None:
 
     said = json.loads(msgspec.json.encode(diagnose(["uv"], built=BUILT, environ=machine.environ, run=machine.run)))
 
-    assert set(said["patterns"][0]) == {"pattern", "status", "tools", "get"}
+    assert set(said["patterns"][0]) == {"pattern", "status", "tools", "get", "why"}
     assert set(said["patterns"][0]["tools"][0]) == {"name", "version", "path"}
     assert said["pythons"][0]["python"] == "3.12"
 
 
 def test_every_pattern_of_the_registry_has_its_tool_or_brings_it() -> None:
-    assert {name for name in ALL_PATTERNS if name not in ("uv", "venv", "virtualenv", "conda")} == set(NEEDS)
+    assert {name for name in ALL_PATTERNS if name not in {"uv", "venv", "virtualenv", "conda"} | CONTAINED} == set(
+        NEEDS
+    )
     assert all("*" in need.get for need in NEEDS.values())
 
 
@@ -173,3 +180,27 @@ def test_condas_tools_come_with_the_extra(machine: Machine, monkeypatch: pytest.
     monkeypatch.setattr(importlib.metadata, "version", absent)
     gone = diagnose(["conda"], built={"conda": True}, environ=machine.environ, run=machine.run).patterns[0]
     assert (gone.status, gone.get) == ("missing", "python -m pip install 'repro-envs[conda]'")
+
+
+def test_an_image_needs_an_engine_that_answers_and_not_a_client_on_path(machine: Machine) -> None:
+    machine.add("docker", "Docker version 28.2.2, build e6534b4")
+
+    def silent(pattern: str, environ: Mapping[str, str]) -> tuple[FoundTool, ...]:
+        raise ToolMissing("no Docker answers here. unix:///run/docker.sock: no such socket", hint="start dockerd")
+
+    diagnosis = diagnose(["docker"], built={"docker": True}, environ=machine.environ, run=machine.run, engines=silent)
+    (state,) = diagnosis.patterns
+
+    assert (state.status, state.get) == ("missing", "start dockerd")
+    with pytest.raises(ToolMissing, match=r"docker lacks its tool: .*/run/docker\.sock: no such socket"):
+        refuse_unready(diagnosis)
+
+
+def test_the_engine_and_what_builds_for_it_are_named(machine: Machine) -> None:
+    tools = (FoundTool(name="docker", version="26.1.5"), FoundTool(name="docker-buildx", version="0.13.1"))
+
+    diagnosis = diagnose(
+        ["docker"], built={"docker": True}, environ=machine.environ, run=machine.run, engines=lambda *_: tools
+    )
+
+    assert (diagnosis.patterns[0].status, diagnosis.patterns[0].tools) == ("ready", tools)

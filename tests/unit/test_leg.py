@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci_envs.model.leg import MAX_ID_LENGTH, leg_id, make_leg, python_tag
+from ci_envs.model.leg import CONTAINED, MAX_ID_LENGTH, leg_id, make_leg, python_tag
 from ci_envs.record_files import is_leg_id
 
 BASE: dict[str, Any] = {"pattern": "uv", "python": "3.12", "os": "linux", "arch": "x86_64"}
@@ -80,3 +80,9 @@ def test_every_word_is_safe_as_a_file_name_and_has_the_grammar_of_a_leg_id(
 @given(project=ANY)
 def test_a_leg_has_one_word_on_every_day(project: str) -> None:
     assert word(project=project) == word(project=project)
+
+
+def test_the_patterns_of_containers_are_those_of_the_registry() -> None:
+    from ci_envs.patterns.registry import ALL_PATTERNS
+
+    assert {name for name, pattern in ALL_PATTERNS.items() if pattern.contained} == CONTAINED

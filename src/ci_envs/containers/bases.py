@@ -222,40 +222,45 @@ def _pull(engine: Engine, reference: Reference, environ: Mapping[str, str]) -> R
     image = _podman_image(engine, name, environ)
     if image is None:
         raise BrokenError(f"{engine.title} pulled {name} and does not know it", hint="try again")
-    listed = _index(_podman(engine, environ, "manifest", "inspect", name))
-    digest = reference.digest or _of_today(engine, image, listed, environ)
-    own = [{"os": image.get("Os"), "architecture": image.get("Architecture"), "variant": image.get("Variant")}]
-    said = [one.get("platform") or {} for one in listed["manifests"]] if listed else own
-    return Resolved(digest, _platforms(said))
+    listed = _listed(engine, name, environ)
+    said = [one.get("platform") or {} for one in listed["manifests"]] if listed else [_own_platform(image)]
+    return Resolved(reference.digest or _of_today(engine, reference, image, environ), _platforms(said))
 
 
-def _of_today(
-    engine: Engine, image: Mapping[str, Any], listed: Mapping[str, Any] | None, environ: Mapping[str, str]
-) -> str:
-    """The digest that the tag has now, of all that the image was ever found under.
+def _own_platform(image: Mapping[str, Any]) -> dict[str, Any]:
+    return {"os": image.get("Os"), "architecture": image.get("Architecture"), "variant": image.get("Variant")}
 
-    Where the tag names an index, it is the one under which the registry keeps that very index.
+
+def _of_today(engine: Engine, reference: Reference, image: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+    """The digest that the tag has now.
+
+    Podman shows every digest that the image ever had behind every name that it ever had; one of them is the digest
+    under which the registry keeps, in this repository, what the tag names.
     """
-    known = [str(one) for one in image.get("RepoDigests") or ("an image",)]
-    found = []
-    for name in known:
-        digest = name.rpartition("@")[2]
-        one = _index(_podman(engine, environ, "manifest", "inspect", name)) if len(known) > 1 else listed
-        if is_digest(digest) and one == listed:
-            found.append(digest)
+    known = [str(one) for one in image.get("RepoDigests") or ()]
+    # A short name may have been another registry's, by Podman's own configuration.
+    names = [one for one in known if one.rpartition("@")[0] == reference.name] or known
+    if len(names) > 1:
+        wanted = _listed(engine, reference.familiar, environ)
+        names = [name for name in names if wanted is not None and _listed(engine, name, environ) == wanted]
+    digests = [name.rpartition("@")[2] for name in names]
+    if not digests or not all(map(is_digest, digests)):
+        raise BrokenError(f"{engine.title} does not tell which digest {reference.familiar} has", hint="try again")
     own = str(image.get("Digest", ""))
-    if listed is not None and not found:
-        raise BrokenError(f"{known[0]} was moved while it was looked at", hint="try again")
-    return own if own in found or not found else found[0]
+    return own if own in digests else digests[0]
 
 
-def _index(outcome: Outcome) -> dict[str, Any] | None:
-    """The index that ``podman manifest inspect`` shows; ``None`` for an image without one."""
+def _listed(engine: Engine, name: str, environ: Mapping[str, str]) -> dict[str, Any] | None:
+    """The index that a name means at the registry; empty for an image without one, ``None`` where nothing is there."""
+    outcome = _podman(engine, environ, "manifest", "inspect", name)
+    if not outcome:
+        # Older ones fail for an image without an index, and newer ones show it.
+        return {} if "as manifest lists" in outcome.stderr else None
     try:
-        shown = json.loads(outcome.stdout) if outcome else None
+        shown = json.loads(outcome.stdout)
     except (ValueError, RecursionError):
         return None
-    return shown if isinstance(shown, dict) and isinstance(shown.get("manifests"), list) else None
+    return shown if isinstance(shown, dict) and isinstance(shown.get("manifests"), list) else {}
 
 
 def _podman_image(engine: Engine, name: str, environ: Mapping[str, str]) -> dict[str, Any] | None:
@@ -291,8 +296,7 @@ def _local(engine: Engine, reference: Reference, environ: Mapping[str, str]) -> 
         digest = str(image.get("Id", "")) if image else ""
     if image is None or not is_digest(digest):
         return None
-    own = {"os": image.get("Os"), "architecture": image.get("Architecture"), "variant": image.get("Variant")}
-    return Resolved(digest, _platforms([own]), local=True)
+    return Resolved(digest, _platforms([_own_platform(image)]), local=True)
 
 
 def _docker_image(engine: Engine, reference: Reference) -> dict[str, Any] | None:

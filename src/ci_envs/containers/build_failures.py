@@ -1,6 +1,6 @@
 """Reads why a build failed, and whose fault it is: the Dockerfile's, or the world's. Pure.
 
-The sentences are those of BuildKit 0.12 to 0.13 (Docker Engine 24 to 26) and of Buildah 1.28, seen by letting each go
+The sentences are those of BuildKit 0.13 (Docker Engine 26) and of Buildah 1.28 (Podman 4.3), seen by letting each go
 wrong; ``tests/cases/build-failures`` keeps them.
 """
 
@@ -108,7 +108,7 @@ _GONE = re.compile(
 _DISK = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _LOGIN = re.compile(
     r"pull access denied|insufficient_scope|authorization failed|unauthorized|authentication required|access forbidden"
-    r"|requested access to the resource is denied|\b40[13] (?:Unauthorized|Forbidden)|no basic auth credentials"
+    r"|requested access to the resource is denied|\b40[13] \(?(?:Unauthorized|Forbidden)|no basic auth credentials"
     r"|denied:",
     re.IGNORECASE,
 )
@@ -118,7 +118,7 @@ _NETWORK = re.compile(
     r"|toomanyrequests|429 Too Many|\b50\d |unexpected status.*5\d\d|server gave HTTP response|connection reset",
     re.IGNORECASE,
 )
-_NOT_FOUND = re.compile(r": not found$|manifest unknown|name unknown|repository does not exist|image not known|404 ")
+_NOT_FOUND = re.compile(r": not found$|manifest unknown|name unknown|repository does not exist|image not known|\b404\b")
 _RESOLVES = re.compile(
     r"failed to resolve source metadata for (?P<a>\S+?):? |(?:initializing source|reading manifest \S+ in) "
     r"(?:docker://)?(?P<b>[^\s:]+(?::\d+)?[^\s]*?):? |pulling image|pull access denied for (?P<c>[^\s,]+)"
@@ -163,7 +163,7 @@ def _of_engine(failed: Failed, _file: str, engine: str) -> CiEnvsError | None:
     if _DISK.search(own) or (failed.exit_code and any(_DISK.search(line) for line in failed.lines[-20:])):
         where = next((line for line in reversed(failed.lines[-20:]) if _DISK.search(line)), own)
         return BrokenError(
-            f"the engine's disk is full: {one_line(where, 200)}",
+            f"the engine's disk is full: {_end(where)}",
             hint=f"make room: `{engine.partition(' ')[0]} system df` says what takes it",
         )
     if not failed.exit_code and _GONE.search(own) and not _RESOLVES.search(own):
@@ -174,6 +174,11 @@ def _of_engine(failed: Failed, _file: str, engine: str) -> CiEnvsError | None:
         why = next(line for line in failed.lines if "error running container" in line)
         return BrokenError(f"{engine} could not run {failed.instruction or 'a step'}: {one_line(why, 300)}")
     return None
+
+
+def _end(text: str) -> str:
+    """The last two clauses of a sentence that wraps others: the file, and what is wrong with it."""
+    return one_line(": ".join(text.split(": ")[-2:]), 300)
 
 
 def _of_run(failed: Failed, _file: str, _engine: str) -> CiEnvsError | None:

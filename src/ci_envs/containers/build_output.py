@@ -13,7 +13,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -136,11 +136,15 @@ def reader(form: Form, transcript: Transcript) -> Callable[[str], str]:
 # --- BuildKit's status: https://pkg.go.dev/github.com/moby/buildkit/client#SolveStatus
 
 
+# Times that lack a zone could not be compared with those that have one.
+_Time = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
 class _Vertex(msgspec.Struct):
     digest: str
     name: str = ""
-    started: datetime | None = None
-    completed: datetime | None = None
+    started: _Time | None = None
+    completed: _Time | None = None
     cached: bool = False
     error: str = ""
 
@@ -149,15 +153,15 @@ class _Status(msgspec.Struct):
     id: str
     vertex: str
     current: int = 0
-    started: datetime | None = None
-    completed: datetime | None = None
+    started: _Time | None = None
+    completed: _Time | None = None
 
 
 class _Log(msgspec.Struct):
     vertex: str
     #: Base64 in the JSON.
     data: bytes = b""
-    timestamp: datetime | None = None
+    timestamp: _Time | None = None
 
 
 class _Warning(msgspec.Struct):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ci_envs.errors import CiEnvsError
     from ci_envs.work import Work
 
-__all__ = ["Ran", "Room", "client_environment", "failed", "firewall_of", "inspected", "keep", "options", "run_builder"]
+__all__ = ["Ran", "Room", "client_environment", "failed", "firewall_of", "inspected", "keep", "options"]
 
 #: One build may take this long: CUDA code compiles for hours.
 _LONGEST_SECONDS = 6 * 3600.0
@@ -46,10 +46,19 @@ def firewall_of(request: ImageBuild) -> Firewall:
 
 
 @dataclass(frozen=True, slots=True)
+class Ran:
+    """One run of a builder."""
+
+    outcome: command.Outcome
+    transcript: Transcript
+
+
+@dataclass(frozen=True, slots=True)
 class Room:
     """A private folder for one build: its archive, its metadata, secrets that are too long for a variable."""
 
     folder: Path
+    work: Work
 
     @classmethod
     @contextlib.contextmanager
@@ -57,7 +66,7 @@ class Room:
         """The folder, which is gone afterwards."""
         folder = Path(tempfile.mkdtemp(prefix="build-", dir=work.temp))
         try:
-            yield cls(folder)
+            yield cls(folder, work)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -71,39 +80,33 @@ class Room:
         path.write_bytes(data)
         return path
 
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """One run of a builder."""
-
-    outcome: command.Outcome
-    transcript: Transcript
+    def run(
+        self, argv: Sequence[str], environ: Mapping[str, str], form: Form, *, epoch: int, secrets: Sequence[Secret]
+    ) -> Ran:
+        """Runs a builder over the project, with its words in the log and its steps told."""
+        work = self.work
+        # Buildah leaves folders in TMPDIR when it is stopped.
+        own = {"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": str(self.folder)}
+        env = {**client_environment(work), **own, **environ}
+        transcript = Transcript(work.progress, masking({**work.environ, **env}, secrets))
+        outcome = command.run(
+            command.Command(
+                argv=tuple(argv),
+                cwd=work.project.root,
+                env=env,
+                timeout=_LONGEST_SECONDS,
+                log=work.log,
+                hold=work.hold,
+                as_logged=reader(form, transcript),
+            )
+        )
+        return Ran(outcome, transcript)
 
 
 def client_environment(work: Work) -> dict[str, str]:
     """The variables of a program that talks to an engine and to registries."""
     told = {name: value for name, value in work.environ.items() if _CLIENT_VARIABLES.fullmatch(name)}
     return {**work.tool_environment, **told}
-
-
-def run_builder(
-    argv: Sequence[str], environ: Mapping[str, str], form: Form, work: Work, *, epoch: int, secrets: Sequence[Secret]
-) -> Ran:
-    """Runs a builder over the project, with its words in the log and its steps told."""
-    env = {**client_environment(work), "SOURCE_DATE_EPOCH": str(epoch), **environ}
-    transcript = Transcript(work.progress, masking({**work.environ, **env}, secrets))
-    outcome = command.run(
-        command.Command(
-            argv=tuple(argv),
-            cwd=work.project.root,
-            env=env,
-            timeout=_LONGEST_SECONDS,
-            log=work.log,
-            hold=work.hold,
-            as_logged=reader(form, transcript),
-        )
-    )
-    return Ran(outcome, transcript)
 
 
 def failed(ran: Ran, request: ImageBuild, engine: Engine, work: Work) -> CiEnvsError:

@@ -6,7 +6,7 @@ of it lies in a file of the leg's, written last: an image without one is left ov
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,8 +17,11 @@ from ci_envs.containers.images import image_id, remove_image
 from ci_envs.containers.inner import dockerfile_of
 from ci_envs.containers.leftovers import remove_leftovers
 from ci_envs.containers.legs import LegOnEngine, engine_for, on_engine
+from ci_envs.containers.project_files import located
 from ci_envs.containers.reading import altered, read_facts
 from ci_envs.containers.revision import revision_of
+from ci_envs.containers.session import ProjectFiles
+from ci_envs.environments.container import ContainerEnvironment
 from ci_envs.errors import BuildError, CheckError
 from ci_envs.layout import write_atomically
 from ci_envs.model.config import DockerConfig
@@ -46,6 +49,10 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     facts: Facts
     #: How its containers are run.
     docker: DockerConfig
+    #: The folder of the image that has the project's files, and what is put there beside them; ``None`` where it has
+    #: none.
+    inside: str | None = None
+    beside: tuple[str, ...] = ()
 
 
 def build_image_of(pattern: Pattern, order: Order, lock: Lock, work: Work) -> Built:
@@ -63,7 +70,7 @@ def build_image_of(pattern: Pattern, order: Order, lock: Lock, work: Work) -> Bu
     last = _read(work.layout.image(order.leg.id))
     why = _why_anew(order) or _why_not_kept(pattern, last, inputs, leg.engine)
     if last is not None and not why:
-        environment = _environment(leg, last.facts)
+        environment = _environment(leg, last)
         why = altered(environment, last.facts) if order.deep else ""
         if not why:
             work.findings += last.facts.findings
@@ -86,12 +93,24 @@ def _built(pattern: Pattern, lock: Lock, work: Work, inputs: dict[str, str]) -> 
     environment = pattern.build(work.leg, lock, work)
     try:
         facts = read_facts(environment, lock, work)
+        where = _settled(environment, work)
     except BaseException:
         environment.__exit__(None, None, None)
         raise
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, msgspec.json.encode(Kept(inputs=inputs, facts=facts, docker=work.config.docker)))
+    kept = Kept(inputs=inputs, facts=facts, docker=work.config.docker, **where)
+    write_atomically(path, msgspec.json.encode(kept))
     return environment, facts
+
+
+def _settled(environment: Environment, work: Work) -> dict[str, Any]:
+    """Where the project's files are inside; a container that was set up for them has them where it was told."""
+    if not isinstance(environment, ContainerEnvironment):
+        return {}
+    root = work.project.root
+    found = located(environment, root, sources.source_files(root))
+    environment.settle(found)
+    return {"inside": found.inside, "beside": tuple(found.beside)}
 
 
 def kept_environment(layout: Layout, leg: Leg, environ: Mapping[str, str]) -> Environment:
@@ -100,12 +119,15 @@ def kept_environment(layout: Layout, leg: Leg, environ: Mapping[str, str]) -> En
     engine = engine_for(leg, last.docker, environ) if last else None
     if last is None or engine is None or not _is_there(engine, last.facts):
         raise BuildError(f"there is no image of {leg.id}", hint=f"build it with: ci-envs run --only {leg.id!r}")
-    return _environment(LegOnEngine(engine, leg, last.docker, layout, environ), last.facts)
+    return _environment(LegOnEngine(engine, leg, last.docker, layout, environ), last)
 
 
-def _environment(leg: LegOnEngine, facts: Facts) -> Environment:
-    assert facts.image is not None  # noqa: S101 - only an image's facts are written there
-    return leg.with_python(facts.inventory.interpreter.executable).container(facts.image.id)
+def _environment(leg: LegOnEngine, last: Kept) -> Environment:
+    assert last.facts.image is not None  # noqa: S101 - only an image's facts are written there
+    made = leg.with_python(last.facts.inventory.interpreter.executable).container(last.facts.image.id)
+    if last.inside is not None:
+        made.settle(ProjectFiles(root=leg.folder, names=(), inside=last.inside, beside=last.beside))
+    return made
 
 
 def _why_anew(order: Order) -> str:

@@ -15,7 +15,7 @@ import msgspec
 
 from ci_envs import command
 from ci_envs.containers.build_failures import engine_failure
-from ci_envs.containers.build_tools import Room, failed, firewall_of, inspected, keep, options, run_builder
+from ci_envs.containers.build_tools import Room, failed, firewall_of, inspected, keep, options
 from ci_envs.containers.builder import BuiltImage
 from ci_envs.containers.buildx import find_buildx
 from ci_envs.errors import BrokenError, BuildError
@@ -81,7 +81,9 @@ class _Build:
         if rewritten:
             self._load(exported)
         image = self._looked_at(told, rewritten)
-        if archive is not None and rewritten:
+        if archive is not None:
+            if not rewritten:
+                self._save(exported)
             keep(exported, archive)
         return image
 
@@ -105,7 +107,7 @@ class _Build:
             **variables,
             **self.engine.environ,
         }
-        ran = run_builder(argv, environ, self._form, self.work, epoch=request.epoch, secrets=secrets)
+        ran = self.room.run(argv, environ, self._form, epoch=request.epoch, secrets=secrets)
         if not ran.outcome:
             raise failed(ran, request, self.engine, self.work)
 
@@ -142,6 +144,18 @@ class _Build:
                     if error := told.get("error"):
                         raise engine_failure(str(error), self.engine.title)
         except (docker.errors.DockerException, OSError) as error:
+            raise engine_failure(str(error), self.engine.title) from error
+
+    def _save(self, exported: Path) -> None:
+        """An image that was not exported, as the engine has it."""
+        import docker
+
+        try:
+            stream = self.engine.client.api.get_image(self.request.tag)
+            with exported.open("wb") as file:
+                for piece in stream:
+                    file.write(piece)
+        except docker.errors.DockerException as error:
             raise engine_failure(str(error), self.engine.title) from error
 
     def _looked_at(self, told: _Metadata, rewritten: bool) -> BuiltImage:

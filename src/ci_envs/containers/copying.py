@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import stat
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["Owner", "files_in", "folders", "one_file", "owner_of", "pack", "text_file"]
+
+
+_GONE = "gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,8 @@ class _Packer:
         self._root = os.fspath(root)
         self._inside = inside
         self._owner = owner
-        #: Relative name of a folder -> whether it is one, and no link to one.
-        self._folders: dict[str, bool] = {}
+        #: Relative name of a folder -> why it is none; empty where it is one.
+        self._folders: dict[str, str] = {}
         self.left_out: list[str] = []
 
     def add(self, name: str, archive: tarfile.TarFile) -> None:
@@ -104,32 +106,32 @@ class _Packer:
             self.left_out.append(f"{name} (not below the project)")
             return
         parents = [str(parent) for parent in path.parents if str(parent) != "."]
-        if not all(self.add_folder(parent, archive) for parent in reversed(parents)):
-            self.left_out.append(f"{name} (behind a link)")
-            return
-        why = self._add_file(name, archive)
-        if why:
+        why = next((why for parent in reversed(parents) if (why := self.add_folder(parent, archive))), "")
+        why = why or self._add_file(name, archive)
+        if why and why != _GONE:
             self.left_out.append(f"{name} ({why})")
 
-    def add_folder(self, name: str, archive: tarfile.TarFile) -> bool:
-        """Whether it is a folder of the project."""
+    def add_folder(self, name: str, archive: tarfile.TarFile) -> str:
+        """Why it is no folder of the project; empty where it is one."""
         known = self._folders.get(name)
         if known is None:
-            with contextlib.suppress(OSError):
+            try:
                 told = os.lstat(self._at(name)) if name else os.stat(self._root)  # noqa: PTH116 - names of any bytes
-                known = stat.S_ISDIR(told.st_mode)
-                if known:
-                    archive.addfile(
-                        _entry(f"{self._inside}/{name}", self._owner, tarfile.DIRTYPE, told.st_mode | 0o700)
-                    )
-            self._folders[name] = known = bool(known)
+                known = "" if stat.S_ISDIR(told.st_mode) else "behind a link"
+            except OSError:
+                known = _GONE
+            else:
+                if not known:
+                    path = f"{self._inside}/{name}".rstrip("/")
+                    archive.addfile(_entry(path, self._owner, tarfile.DIRTYPE, told.st_mode | 0o700))
+            self._folders[name] = known
         return known
 
     def _at(self, name: str) -> str:
         return os.path.join(self._root, name)  # noqa: PTH118 - names of any bytes
 
     def _add_file(self, name: str, archive: tarfile.TarFile) -> str:
-        """Why it is left out; empty where it is not, or is not there at all."""
+        """Why it is left out; empty where it is not."""
         try:
             told = os.lstat(self._at(name))
             if stat.S_ISLNK(told.st_mode):
@@ -146,7 +148,7 @@ class _Packer:
                 entry.size, entry.mtime = told.st_size, int(told.st_mtime)
                 archive.addfile(entry, file)
         except FileNotFoundError:
-            return ""
+            return _GONE
         except PermissionError:
             return "it cannot be read"
         return ""

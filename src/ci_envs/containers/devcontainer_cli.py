@@ -6,6 +6,7 @@ https://github.com/devcontainers/cli. What it says goes to the log as it comes; 
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,19 +14,22 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ci_envs import command
+from ci_envs.containers.build_output import without_our_mounts
 from ci_envs.containers.devcontainer_override import read_variables
 from ci_envs.errors import BuildError, ToolMissing
+from ci_envs.plain import one_line
+from ci_envs.redact import Redactor
 from ci_envs.tools import find_program, tool_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from ci_envs.command import Outcome
     from ci_envs.containers.devcontainer_config import Devcontainer
     from ci_envs.work import Work
 
-__all__ = ["Cli", "Up", "docker_words", "find_cli", "up", "upgrade", "variables_inside"]
+__all__ = ["Cli", "Client", "Up", "docker_client", "find_cli", "up", "upgrade", "variables_inside"]
 
 _GET = "npm install -g @devcontainers/cli"
 
@@ -41,6 +45,14 @@ _ASK_SECONDS = 30.0
 
 #: The shell that is asked for its variables may be slow to start.
 _EXEC_SECONDS = 120.0
+
+# A build's step and a lifecycle command as each begins, behind the time of day that some lines have.
+_STEP = re.compile(
+    r"(?:\[[\d:.TZ-]+\] )?(?:\x1b\[\d+m)*"
+    r"(?:#\d+ )?(\[(?!internal)[\w. -]* \d+/\d+\] .+|Running (?:the |.+ of )?\w+Command from .+)"
+)
+#: Of a step's name.
+_SHOWN = 200
 
 #: ``env`` would have to be told apart from the tool's own flags; a file need not.
 _ENVIRON = ("cat", "/proc/self/environ")
@@ -59,6 +71,15 @@ class Cli:
         if _parts(self.version) >= _STABLE_LOCK:
             return ("--frozen-lockfile",)
         return ("--experimental-lockfile", "--experimental-frozen-lockfile")
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The command line of an engine."""
+
+    program: Path
+    #: Whether it has BuildKit; without it the older builder is used, which has no secrets.
+    builds: bool
 
 
 class Up(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -81,7 +102,7 @@ def find_cli(work: Work) -> Cli:
     if program is None:
         raise ToolMissing(
             "there is no `devcontainer` on PATH, nor in node_modules/.bin of the project",
-            hint=f"{_GET} (it needs Node.js 20 or newer)",
+            hint=f"install Node.js 20 or newer, then: {_GET}",
         )
     version = tool_version(program, work.environ)
     if not version:
@@ -89,7 +110,7 @@ def find_cli(work: Work) -> Cli:
         raise ToolMissing(f"{program} does not run{node}", hint=f"install Node.js 20 or newer, then: {_GET}")
     if _parts(version) < _OLDEST:
         oldest = ".".join(map(str, _OLDEST))
-        raise ToolMissing(f"{program} is version {version}, and {oldest} is needed", hint=_GET)
+        raise ToolMissing(f"{program} is version {version}, and {oldest} is needed", hint=f"renew it: {_GET}")
     work.tools["devcontainer"] = version
     return Cli(program, version)
 
@@ -98,19 +119,16 @@ def _parts(version: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdecimal() else 0 for part in version.partition("-")[0].split("."))
 
 
-def docker_words(kind: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+def docker_client(kind: str, environ: Mapping[str, str]) -> Client:
     """Which client the tool is to use: for Docker the first on PATH that can build with BuildKit, if there is one."""
-    if kind == "podman":
-        program = find_program("podman", environ)
-        return ("--docker-path", str(program or "podman"))
-    clients = list(_clients(environ))
+    clients = _clients(environ) if kind == "docker" else [p for p in [find_program(kind, environ)] if p]
     if not clients:
         raise ToolMissing(
-            "there is no `docker` on PATH, which the devcontainer tool calls",
+            f"there is no `{kind}` on PATH, which the devcontainer tool calls",
             hint="install Docker's client: https://docs.docker.com/engine/install/",
         )
     able = next((client for client in clients if _has_buildx(client, environ)), None)
-    return ("--docker-path", str(able)) if able else ("--docker-path", str(clients[0]), "--buildkit", "never")
+    return Client(able or clients[0], builds=able is not None)
 
 
 def _clients(environ: Mapping[str, str]) -> list[Path]:
@@ -137,7 +155,7 @@ def up(
 ) -> tuple[Up, Outcome]:
     """Builds the image, starts the container and runs the lifecycle commands; ``postAttachCommand`` is an editor's."""
     always = ("--skip-post-attach", "--remove-existing-container", "--mount-workspace-git-root", "false", *cli.frozen)
-    outcome = _run(cli, work, read, ["up", *always, *words], env)
+    outcome = _run(cli, work, read, ["up", *always, *words], env, as_logged=_telling(work))
     last = outcome.stdout.strip().rpartition("\n")[2]
     try:
         return msgspec.json.decode(last, type=Up), outcome
@@ -170,9 +188,28 @@ def _variables(work: Work, read: Devcontainer, env: Mapping[str, str]) -> dict[s
     return {**work.tool_environment, **own, **env}
 
 
+def _telling(work: Work) -> Callable[[str], str]:
+    """Tells of each step as it begins; the log has every line as it is."""
+    redact = Redactor.from_environment(work.environ)
+
+    def told(line: str) -> str:
+        if found := _STEP.match(line):
+            work.progress(redact(one_line(without_our_mounts(found[1]), _SHOWN)))
+        return line
+
+    return told
+
+
 def _run(
-    cli: Cli, work: Work, read: Devcontainer, words: Sequence[str | Path], env: Mapping[str, str] | None = None
+    cli: Cli,
+    work: Work,
+    read: Devcontainer,
+    words: Sequence[str | Path],
+    env: Mapping[str, str] | None = None,
+    *,
+    as_logged: Callable[[str], str] | None = None,
 ) -> Outcome:
     """Runs the tool with a folder of its own for what it unpacks: it removes none of it."""
     with tempfile.TemporaryDirectory(dir=work.temp, ignore_cleanup_errors=True) as folder:
-        return work.run([cli.program, *words], env=_variables(work, read, env or {}) | {"TMPDIR": folder})
+        made = _variables(work, read, env or {}) | {"TMPDIR": folder}
+        return work.run([cli.program, *words], env=made, as_logged=as_logged)

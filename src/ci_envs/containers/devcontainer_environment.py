@@ -46,8 +46,6 @@ class Seat:
     folder: str
     #: All variables of a command inside.
     variables: Mapping[str, str]
-    #: Removes the container where this process is killed.
-    guard: command.Background | None = None
 
 
 class DevcontainerEnvironment(ContainerEnvironment):
@@ -115,4 +113,4 @@ def _watched(engine: Engine, seat: Seat) -> Started:
         made = api.exec_create(seat.id, list(_WATCH), stdin=True, user="0")
         stdin = Connection(api.exec_start(made["Id"], detach=False, tty=False, stream=False, socket=True))
     command.ends_with_us(stdin.end)
-    return Started(stdin, seat.guard, seat.id)
+    return Started(stdin, None, seat.id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ci_envs.containers.build_output import without_our_mounts
 from ci_envs.errors import BuildError, CiEnvsError, LockError
 from ci_envs.plain import one_line, plain
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Told", "up_failed"]
 
 _STAMP = re.compile(r"^\[\d{4}-\d\d-\d\dT[\d:.]+Z\] ", re.MULTILINE)
-_LIFECYCLE = re.compile(r"^(?P<command>\w+Command) from (?P<origin>.+?) failed")
+_LIFECYCLE = re.compile(r"^(?:(?P<part>.+) of )?(?P<command>\w+Command) from (?P<origin>.+?) failed")
 _BEGINS = re.compile(r"^Running (?:the |.+ of )?\w+Command from .+\.\.\.$", re.MULTILINE)
 _ENDS = re.compile(r"^(?:.+ of )?\w+Command from .+ failed with exit code (?P<code>\d+)\.", re.MULTILINE)
 _NOT_FETCHED = re.compile(r"Feature '(?P<name>[^']+)' could not be processed")
@@ -45,8 +46,8 @@ class Told:
 
     def __init__(self, up: Up, output: str, *, read: Devcontainer, text: str, dockerfile: str, log: str) -> None:
         self.up = up
-        #: Without the times that the tool puts before its lines.
-        self.output = _STAMP.sub("", plain(output))
+        #: Without the times that the tool puts before its lines, and without what we have put into the Dockerfile.
+        self.output = without_our_mounts(_STAMP.sub("", plain(output)))
         self.read = read
         #: Of devcontainer.json, and of the Dockerfile as it was built: line for line the project's.
         self.text, self.dockerfile = text, dockerfile
@@ -100,10 +101,10 @@ def _lifecycle_failed(told: Told) -> CiEnvsError | None:
     begins = [begin.end() for begin in _BEGINS.finditer(told.output) if end is None or begin.start() < end.start()]
     said = told.output[begins[-1] if begins else 0 : end.start() if end else len(told.output)]
     code = f" with exit code {end['code']}" if end else ""
-    command = found["command"]
+    command, part = found["command"], f" ({found['part']})" if found["part"] else ""
     origin = "" if found["origin"] == "devcontainer.json" else f" of {found['origin']}"
     return BuildError(
-        f"{command}{origin} failed{code}: {_last_lines(said.splitlines()) or told.up.message}",
+        f"{command}{part}{origin} failed{code}: {_last_lines(said.splitlines()) or told.up.message}",
         file=told.read.path,
         line=0 if origin else told.read.line_of(told.text, f'"{command}"'),
         hint=told.hint,

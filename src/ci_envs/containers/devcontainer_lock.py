@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ci_envs import detect
+from ci_envs.containers.base_findings import base_findings, secret_findings
 from ci_envs.containers.devcontainer_cli import find_cli, upgrade
 from ci_envs.containers.devcontainer_config import (
     Devcontainer,
@@ -26,10 +27,11 @@ from ci_envs.containers.devcontainer_features import (
     stale_features,
     write_feature_lock,
 )
+from ci_envs.containers.docker_lock import NAME
 from ci_envs.containers.dockerfile import BaseImage, images_of
 from ci_envs.containers.inner import inner_leg, inner_pattern, inner_work
 from ci_envs.containers.legs import build_args_of, platform_of
-from ci_envs.containers.locking import lock_images, together
+from ci_envs.containers.locking import lock_images, locked_images, together
 from ci_envs.containers.references import parse_reference
 from ci_envs.containers.written_locks import uv_selection
 from ci_envs.errors import LockError, UsageError
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from ci_envs.selection import Selection
     from ci_envs.work import Work
 
-__all__ = ["configuration_of", "images_in_configuration", "lock_devcontainer", "select_devcontainer"]
+__all__ = ["configuration_of", "images_in_configuration", "lock_devcontainer", "select_devcontainer", "who_locks"]
 
 #: What runs inside while a container is created; what runs at each start installs nothing.
 _LIFECYCLE = ("onCreateCommand", "updateContentCommand", "postCreateCommand")
@@ -87,6 +89,12 @@ def select_devcontainer(leg: Leg, project: Project, config: Config) -> Selection
     return _selected(inner, leg, project, config) if inner else Selection()
 
 
+def who_locks(leg: Leg, read: Devcontainer, project: Project, config: Config) -> str:
+    """The pattern whose lock is installed inside; empty where the project has none."""
+    inner = _inner(leg, read, project, config)
+    return inner.pattern if inner else ""
+
+
 def _selected(inner: _Inner, leg: Leg, project: Project, config: Config) -> Selection:
     from ci_envs.patterns.registry import ALL_PATTERNS
 
@@ -101,6 +109,7 @@ def lock_devcontainer(leg: Leg, work: Work) -> Lock:
     images = images_in_configuration(leg, read, work)
     file = read.dockerfile or read.path
     lock_images(leg, work, images, {}, file)
+    _tell_of_bases(leg, read, work, images, file)
     features = _locked_features(read, work)
     lock = together(work, _inner_lock(leg, read, work), images, file)
     more = (read.lock_path,) if features.features else ()
@@ -108,6 +117,14 @@ def lock_devcontainer(leg: Leg, work: Work) -> Lock:
     return msgspec.structs.replace(
         lock, more=(*lock.more, *more), sha256=digest.hexdigest(), pins=(*lock.pins, *feature_pins(features))
     )
+
+
+def _tell_of_bases(leg: Leg, read: Devcontainer, work: Work, images: tuple[BaseImage, ...], file: str) -> None:
+    work.findings += base_findings(images, locked_images(work) if work.project.exists(NAME) else None, file=file)
+    if read.dockerfile:
+        given = {**read.build_args, **build_args_of(leg, work.config.docker)}
+        text = work.project.text(read.dockerfile) or ""
+        work.findings += secret_findings(text, build_args=given, file=read.dockerfile)
 
 
 def images_in_configuration(leg: Leg, read: Devcontainer, work: Work) -> tuple[BaseImage, ...]:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Pinned", "override", "read_variables", "run_arguments"]
 
-#: What belongs to a person at work: ports of this machine, a name that only one container has.
+#: What belongs to a person at work: ports of this machine, a name that only one container has, when it ends.
 _NOT_TAKEN = ("appPort", "dockerFile", "context")
-_DROPPED_ARGUMENTS = ("--name", "--restart")
+_DROPPED_ARGUMENTS = ("--name", "--restart", "--rm")
 
 #: How a variable of this machine is named in the file: ``${localEnv:HOME}``, ``${localEnv:USER:nobody}``.
 _LOCAL = ("${localEnv:", "${env:")
@@ -50,14 +50,14 @@ def override(
 ) -> dict[str, Any]:
     """The whole configuration, to be written as plain JSON.
 
-    ``arguments`` are words of ``docker run``, ``variables`` those of the container. A container that ends is gone.
+    ``arguments`` are words of ``docker run``, ``variables`` those of the container.
     """
     made = {key: value for key, value in read.table.items() if key not in _NOT_TAKEN}
     if pinned.dockerfile is not None:
         made["build"] = _build(read.build, pinned)
     else:
         made["image"] = pinned.image
-    made["runArgs"] = [*_own_arguments(read.table.get("runArgs") or []), "--rm", *arguments]
+    made["runArgs"] = [*_own_arguments(read.table.get("runArgs") or []), *arguments]
     if mounts:
         made["mounts"] = [*(read.table.get("mounts") or []), *mounts]
     if variables:
@@ -81,12 +81,13 @@ def _own_arguments(words: Sequence[object]) -> list[str]:
     kept: list[str] = []
     skip = False
     for word in map(str, words):
+        name, has_value, _ = word.partition("=")
         if skip:
             skip = False
-        elif word in _DROPPED_ARGUMENTS:
-            skip = True
-        elif word != "--rm" and not word.startswith(tuple(f"{name}=" for name in _DROPPED_ARGUMENTS)):
+        elif name not in _DROPPED_ARGUMENTS:
             kept.append(word)
+        else:
+            skip = not has_value and name != "--rm"
     return kept
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,21 @@ def stage_workspace(root: Path, target: Path) -> None:
         _copy(root / name, target / name)
     if (root / ".git").is_dir():
         shutil.copytree(root / ".git", target / ".git", symlinks=True, ignore=_no_files)
+    if sys.platform != "win32" and os.geteuid() == 0:
+        _open(target)
+
+
+def _open(top: Path) -> None:
+    """Lets everybody inside write to the copy, since what is root's here may be used by anybody there.
+
+    For any other user of this machine the tool gives the container's user the same number. No other user of this
+    machine comes near the copy: a folder above it is closed.
+    """
+    for folder, _, names in os.walk(top):
+        for path in (Path(folder), *(Path(folder, name) for name in names)):
+            if not path.is_symlink():
+                mode = stat.S_IMODE(path.stat().st_mode)
+                path.chmod(mode | 0o666 | (0o111 if mode & 0o111 else 0))
 
 
 def _copy(source: Path, target: Path) -> None:

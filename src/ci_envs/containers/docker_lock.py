@@ -300,9 +300,14 @@ def pinned_text(text: str, images: Sequence[BaseImage], digests: Mapping[str, st
         digest = digests.get(image.reference.key, "") if image.reference else ""
         if image.reference is None or image.reference.digest or not digest or not image.spans:
             continue
-        (start, end), *rest = image.spans
-        changes.append((start, end, image.pinned(digest)))
-        changes += [(begin, stop, "") for begin, stop in rest]
+        new = image.pinned(digest)
+        *others, (start, end) = image.spans
+        if others:
+            # A name that goes on over lines: the last one keeps a character, since the end of an instruction is a line
+            # that is not empty.
+            changes += [(*others[0], new[:-1]), *((begin, stop, "") for begin, stop in others[1:])]
+            new = new[-1]
+        changes.append((start, end, new))
     pieces, at = [], 0
     for start, end, new in sorted(changes):
         pieces += [text[at:start], new]

@@ -289,10 +289,14 @@ class _Lexer:
             raise WordError("a '}' is missing")
         if operator not in ("-", "+", "?", "#", "%"):
             raise WordError(f"${{{name}{operator}...}} is no substitution that Dockerfiles know")
+        before = dict(self.unset)
         other, _ = self.read("}", raw_escapes=operator in "#%")
         if operator in "#%":
             return "" if self._raw else _trimmed(self._value(name), other, operator)
-        return self._chosen(name, operator, other, null_is_unset=null_is_unset)
+        chosen = self._chosen(name, operator, other, null_is_unset=null_is_unset)
+        if chosen != other:
+            self.unset = before  # what was not taken lacks nothing
+        return chosen
 
     def _chosen(self, name: str, operator: str, other: str, *, null_is_unset: bool) -> str:
         value = self._get(name) if self._get else ""

@@ -43,6 +43,9 @@ _OLDEST = {"docker": "Docker 20.10", "podman": "Podman 4.0"}
 #: CDI's name of NVIDIA's devices: https://github.com/cncf-tags/container-device-interface.
 _CDI_GPU = "nvidia.com/gpu"
 
+#: Of the driver that keeps images in containerd's store: https://docs.docker.com/engine/storage/containerd/.
+_IN_CONTAINERD = "io.containerd.snapshotter"
+
 _NO_PERMISSION = (
     "become a member of the group that owns it (`sudo usermod -aG docker $USER`, then log in again), "
     "or run a rootless engine"
@@ -78,10 +81,8 @@ class Engine:
     @cached_property
     def client(self) -> docker.DockerClient:
         """The Docker SDK's client, which threads may share."""
-        import docker
-
-        tls = _tls(self.certificates, verified=self.verified)
-        return docker.DockerClient(base_url=self.address, version=self.api, timeout=_LONGEST_SECONDS, tls=tls)
+        place = Place(self.address, "", certificates=self.certificates, verified=self.verified)
+        return _client(place, self.api, _LONGEST_SECONDS)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -139,17 +140,31 @@ def connect(place: Place) -> Engine:
         ) from error
     client = None
     try:
-        tls = _tls(place.certificates, verified=place.verified)
-        client = docker.DockerClient(base_url=place.address, version="auto", timeout=_KNOCK_SECONDS, tls=tls)
-        engine = _described(place, client)
+        # Which version of the interface is of no importance: who it is, an engine tells without.
+        with contextlib.closing(_client(place, Engine.api, _KNOCK_SECONDS)) as asking:
+            told: dict[str, Any] = asking.version(api_version=False)
+        client = _client(place, _known_api(told), _KNOCK_SECONDS)
+        client.ping()
+        engine = _described(place, told, client)
     # Whatever listens there may say anything, and the SDK checks none of it.
     except (docker.errors.DockerException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         if client is not None:
             client.close()
         raise Unreachable(_reason(error), hint=_NOT_RUNNING) from error
+    # It is kept, and connected: a service that was started for us ends when nobody is.
     client.api.timeout = _LONGEST_SECONDS
     engine.__dict__["client"] = client
     return engine
+
+
+def _client(place: Place, api: str, seconds: int) -> docker.DockerClient:
+    import docker
+
+    tls = _tls(place.certificates, verified=place.verified)
+    client = docker.DockerClient(base_url=place.address, version=api, timeout=seconds, tls=tls)
+    # Certificates that REQUESTS_CA_BUNDLE names would go before the engine's own, and a proxy knows no engine.
+    client.api.trust_env = False
+    return client
 
 
 def _tls(folder: str, *, verified: bool) -> TLSConfig | bool:
@@ -198,41 +213,54 @@ def _reason(error: BaseException) -> str:
     return "what answers there is no container engine"
 
 
-def _described(place: Place, client: docker.DockerClient) -> Engine:
-    told: dict[str, Any] = client.version()
-    info: dict[str, Any] = client.info()
+def _described(place: Place, told: Mapping[str, Any], client: docker.DockerClient) -> Engine:
     podman = any("podman" in str(part.get("Name", "")).lower() for part in told.get("Components") or ())
-    options = info.get("SecurityOptions") or ()
     kind: Kind = "podman" if podman else "docker"
+    # Podman counts all that it has for it, which takes a second, and tells nothing of what is asked here.
+    info: dict[str, Any] = {} if podman else client.info()
+    options = info.get("SecurityOptions") or ()
     return Engine(
         kind=kind,
         address=place.address,
         version=str(told["Version"]).partition("+")[0],
-        api=str(client.api.api_version),
+        api=client.api.api_version,
         os=str(told["Os"]).lower(),
         arch=arch_name(str(told["Arch"])),
-        rootless=any("rootless" in str(option) for option in options) or info.get("Rootless") is True,
-        runtimes=frozenset(info.get("Runtimes") or ())
-        | (frozenset(["cdi"]) if _has_cdi(info, place, kind) else frozenset()),
-        store="podman"
-        if podman
-        else "containerd"
-        if "io.containerd.snapshotter" in str(info.get("DriverStatus"))
-        else "classic",
+        rootless=any("rootless" in str(option) for option in options) or (podman and _is_of_a_user(place)),
+        runtimes=frozenset(info.get("Runtimes") or ()) | (frozenset(["cdi"]) if _has_cdi(info, place) else frozenset()),
+        store="podman" if podman else "containerd" if _IN_CONTAINERD in str(info.get("DriverStatus")) else "classic",
         certificates=place.certificates,
         verified=place.verified,
     )
 
 
-def _has_cdi(info: Mapping[str, Any], place: Place, kind: Kind) -> bool:
+def _known_api(told: Mapping[str, Any]) -> str:
+    """The newest version of the interface that the SDK knows; a newer one where the engine wants that."""
+    from docker import constants
+
+    newest = min(str(told["ApiVersion"]), constants.DEFAULT_DOCKER_API_VERSION, key=_numbers)
+    return max(newest, str(told.get("MinAPIVersion") or newest), key=_numbers)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def _is_of_a_user(place: Place) -> bool:
+    """Whether whoever listens at a socket is not root."""
+    try:
+        return Path(place.address.removeprefix("unix://")).stat().st_uid != 0
+    except OSError:
+        return False
+
+
+def _has_cdi(info: Mapping[str, Any], place: Place) -> bool:
     """Docker lists the devices that it knows; Podman does not, and reads these folders."""
     listed = [str(device.get("ID", "")) for device in info.get("DiscoveredDevices") or ()]
-    if any(name.startswith(_CDI_GPU) for name in listed):
-        return True
-    if kind == "docker" or not place.address.startswith("unix://"):
-        return False
-    specs = [path for folder in ("/etc/cdi", "/var/run/cdi") for path in Path(folder).glob("*.*")]
+    if info or not place.address.startswith("unix://"):
+        return any(name.startswith(_CDI_GPU) for name in listed)
     with contextlib.suppress(OSError):
+        specs = [path for folder in ("/etc/cdi", "/var/run/cdi") for path in Path(folder).glob("*.*")]
         return any(_CDI_GPU.encode() in path.read_bytes() for path in specs)
     return False
 
@@ -287,7 +315,7 @@ def _unfit(engine: Engine, asked: Asked) -> Unreachable | None:
     if asked not in ("auto", engine.kind):
         hint = f"set docker: {{engine: {engine.kind}}} in ci-envs.yml, or say where {asked} is"
         return Unreachable(f"that is {engine.title}, and {asked} was asked for", hint=hint)
-    if tuple(int(part) for part in engine.api.split(".")) < _OLDEST_API:
+    if _numbers(engine.api) < _OLDEST_API:
         oldest = _OLDEST[engine.kind]
         return Unreachable(f"{engine.title} is too old: {oldest} or newer is needed", hint=f"install {oldest} or newer")
     return None

@@ -94,7 +94,7 @@ def build_generated(leg: Leg, lock: Lock, work: Work) -> ContainerEnvironment:
     if work.keep_dockerfile:
         keep_dockerfile(work, render(whole), files, plan.locks)
     work.image = told(here, lock, built)
-    return inside.container(built.id)
+    return inside.container(built.id, project=False)
 
 
 def keep_dockerfile(work: Work, text: str, files: Mapping[str, bytes], locks: Sequence[str]) -> None:

@@ -74,7 +74,7 @@ class LegOnEngine:
         return replace(self, docker=msgspec.structs.replace(self.docker, python=path))
 
     def container(self, image: str, *, project: bool = True) -> ContainerEnvironment:
-        """A container of an image, which starts when it is used; with ``project`` it has the project's files."""
+        """A container of an image, which starts when it is used; with ``project`` it is given the project's files."""
         files = ProjectFiles(root=self.folder, names=tuple(source_files(self.folder))) if project else None
         return ContainerEnvironment(
             self.engine,

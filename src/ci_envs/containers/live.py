@@ -48,6 +48,9 @@ _ASIDE_SECONDS = 20.0
 _IS_FOLDER, _IS_LINK = 1 << 31, 1 << 27
 _MOST_LINKS = 10
 
+#: What the kernel says of a path that leads nowhere, in an answer that is no "not found".
+_NO_SUCH_FILE = re.compile(r"too many (?:links|levels)|not a directory|file name too long")
+
 #: The kernel's counters for the container's control group, of version 2 and of version 1.
 _OOM_FILES = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 _OOM_KILLS = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
@@ -104,6 +107,7 @@ class LiveContainer:
         self._lock = threading.Lock()
         #: What was last heard of processes that the kernel has ended for want of memory.
         self._oom_told, self._oom_kills = False, 0
+        self._removed = False
 
     def run(self, request: Request, stdout: Capture, stderr: Capture) -> Ended:
         """Runs a command to its end, or to its time limit, which ends the container with all that runs in it.
@@ -207,13 +211,14 @@ class LiveContainer:
 
     def get(self, path: str) -> tuple[Iterator[bytes], Mapping[str, Any]] | None:
         """A file or folder as an archive, with what the engine tells of it; ``None`` where there is none."""
-        from docker.errors import NotFound
+        from docker.errors import APIError, NotFound
 
         with self._asking("give files"):
             try:
                 pieces, told = self._api.get_archive(self.id, path)
-            except NotFound:
-                if self.alive():
+            except APIError as error:
+                absent = isinstance(error, NotFound) or _NO_SUCH_FILE.search(explained(error))
+                if absent and self.alive():
                     return None
                 raise
         return pieces, told
@@ -282,7 +287,11 @@ class LiveContainer:
 
     def remove(self) -> None:
         """Ends it and removes it with its nameless volumes; returns when it is gone."""
-        self.ended = self.ended or "removed"
+        with self._lock:
+            self.ended = self.ended or "removed"
+            if self._removed:
+                return
+            self._removed = True
         command.no_longer_ours(self._stdin.end)
         with contextlib.suppress(Exception):  # it may be gone, and the engine too
             self._api.remove_container(self.id, force=True, v=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ci_envs.capture import Outcome
 
-__all__ = ["Inside", "os_release", "read_packages", "read_system"]
+__all__ = ["Inside", "os_release", "read_packages", "read_system", "system_facts"]
 
 _DPKG = "/var/lib/dpkg/status"
 #: One file for each package, in images that are put together without dpkg.
@@ -68,22 +68,28 @@ class Inside(Protocol):
 
 def read_packages(environment: Inside) -> tuple[Distribution, ...]:
     """The packages of the operating system, sorted; none where it has no manager that is known."""
-    return _read(environment)[0]
+    found = [*_dpkg(environment), *_apk(environment)]
+    return tuple(sorted(set(found))) if found else _rpm(environment)[0]
 
 
 def read_system(environment: Inside) -> tuple[SystemFacts, tuple[Distribution, ...]]:
     """The distribution inside, and its packages as :func:`read_packages` has them."""
+    packages = read_packages(environment)
+    return system_facts(environment, packages), packages
+
+
+def system_facts(environment: Inside, installed: Iterable[Distribution]) -> SystemFacts:
+    """The distribution inside. Of what is installed there those count that :func:`read_packages` has told of."""
+    packages = [package for package in installed if package.of_system]
     release = os_release(environment)
-    packages, note = _read(environment)
-    facts = SystemFacts(
+    return SystemFacts(
         id=release.get("ID", ""),
         version=release.get("VERSION_ID", ""),
         name=release.get("PRETTY_NAME", ""),
         libc=_libc(packages),
         packages=dict(sorted(Counter(package.manager for package in packages).items())),
-        note=note,
+        note="" if packages else _rpm(environment)[1],
     )
-    return facts, packages
 
 
 def os_release(environment: Inside) -> dict[str, str]:
@@ -104,14 +110,6 @@ def _assignments(text: str) -> Iterator[tuple[str, str]]:
         if found := _ASSIGNMENT.fullmatch(line.strip()):
             name, double, single, bare = found.groups()
             yield name, single or re.sub(r"\\([\\\"$`])", r"\1", double or bare or "")
-
-
-def _read(environment: Inside) -> tuple[tuple[Distribution, ...], str]:
-    """The packages, and why these may not be all."""
-    found = [*_dpkg(environment), *_apk(environment)]
-    if found:
-        return tuple(sorted(set(found))), ""
-    return _rpm(environment)
 
 
 # --- dpkg
@@ -178,6 +176,7 @@ def _apk(environment: Inside) -> Iterator[Distribution]:
 
 
 def _rpm(environment: Inside) -> tuple[tuple[Distribution, ...], str]:
+    """The packages, or why there are none."""
     try:
         outcome = environment.run(["rpm", "-qa", "--qf", _RPM_FORMAT], timeout=_SECONDS)
     except ToolMissing:

@@ -9,10 +9,16 @@ to the Podman of this machine and user, that is run itself.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import signal
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from ci_envs import command
 from ci_envs.containers.build_output import without_our_mounts
@@ -25,7 +31,6 @@ from ci_envs.containers.build_tools import (
     inspected,
     keep,
     options,
-    run_builder,
 )
 from ci_envs.containers.builder import BuiltImage
 from ci_envs.containers.dockerfile import read_dockerfile
@@ -35,7 +40,6 @@ from ci_envs.tools import find_program, tool_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from ci_envs.containers.builder import ImageBuild
     from ci_envs.containers.engine import Engine
@@ -83,6 +87,12 @@ class _Build:
 
     def run(self, archive: Path | None) -> BuiltImage:
         """Builds; where no container can be started for a RUN, once more without one."""
+        try:
+            return self._run(archive)
+        finally:
+            end_left(self.room.folder, self.engine)
+
+    def _run(self, archive: Path | None) -> BuiltImage:
         isolation = ""
         ran = self._build(isolation)
         if not ran.outcome and _cannot_start(ran):
@@ -112,7 +122,7 @@ class _Build:
             str(request.context),
         ]
         environ = {**firewall.build_args, **self.environ}
-        return run_builder(argv, environ, "podman", self.work, epoch=request.epoch, secrets=secrets)
+        return self.room.run(argv, environ, "podman", epoch=request.epoch, secrets=secrets)
 
     @cached_property
     def environ(self) -> dict[str, str]:
@@ -204,6 +214,38 @@ class _Build:
         if not outcome:
             raise BrokenError(f"podman {words[0]} failed: {outcome.tail(3)}")
         return outcome.stdout
+
+
+def end_left(folder: Path, engine: Engine) -> None:
+    """Ends the container of a RUN that was under way when Podman was stopped, which leaves it running (seen with 4.3).
+
+    Buildah keeps what it told the runtime in TMPDIR while a RUN goes on, with the process that the container began
+    with, and the container's id as its host name.
+    """
+    from docker.errors import DockerException
+
+    for bundle in folder.glob("buildah*"):
+        with contextlib.suppress(OSError, ValueError):
+            process = int((bundle / "pid").read_text("ascii"))
+            if _begins_a_container(process):
+                os.kill(process, signal.SIGKILL)
+        with contextlib.suppress(OSError, msgspec.MsgspecError, DockerException):
+            container = msgspec.json.decode((bundle / "config.json").read_bytes(), type=_Bundle).hostname
+            if container:
+                engine.client.api.remove_container(container, force=True)
+
+
+class _Bundle(msgspec.Struct):
+    """https://github.com/opencontainers/runtime-spec/blob/main/config.md"""
+
+    hostname: str = ""
+
+
+def _begins_a_container(process: int) -> bool:
+    """Whether it is the first process of a namespace: a number may have been given to another one since."""
+    status = Path(f"/proc/{process}/status").read_text("utf-8")
+    found = re.search(r"^NSpid:\s+\d+(?:\s+\d+)*\s+1$", status, re.MULTILINE)
+    return found is not None
 
 
 def _cannot_start(ran: Ran) -> bool:

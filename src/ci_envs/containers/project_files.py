@@ -5,10 +5,15 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from ci_envs.containers.session import ProjectFiles
 
-__all__ = ["beside_image", "is_of_tests"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from ci_envs.environments.container import ContainerEnvironment
+
+__all__ = ["beside_image", "is_of_tests", "located"]
 
 #: Folders in which people keep tests, and files that configure them or check the environment.
 _FOLDERS = frozenset(("test", "tests", "testing"))
@@ -16,6 +21,16 @@ _FILES = (
     *("conftest.py", "pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg", "pyproject.toml", "noxfile.py"),
     *("check-env.py", "check_env.py", "Makefile", "test_*.py", "*_test.py"),
 )
+
+
+def located(environment: ContainerEnvironment, root: Path, names: Sequence[str]) -> ProjectFiles:
+    """Where a project's files are inside: the image's working directory where it has them, else a copy of all."""
+    folder = environment.workdir
+    inside = environment.has(names, folder) if folder != "/" else frozenset()
+    beside = beside_image(names, inside)
+    if beside is None:
+        return ProjectFiles(root=root, names=names)
+    return ProjectFiles(root=root, names=(), inside=folder, beside=beside)
 
 
 def is_of_tests(name: str, more: Iterable[str] = ()) -> bool:

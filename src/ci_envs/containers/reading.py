@@ -13,6 +13,7 @@ import msgspec
 from ci_envs import attest, cache, digest
 from ci_envs.building import Facts
 from ci_envs.containers.inner import dockerfile_of
+from ci_envs.containers.os_packages import system_facts
 from ci_envs.errors import BuildError
 from ci_envs.record_check import verify_records
 
@@ -44,6 +45,7 @@ def read_facts(environment: Environment, lock: Lock, work: Work) -> Facts:
     work.findings += found
     taken = environment_digest(content, seeds, own)
     assert work.image is not None  # noqa: S101 - whoever built the image told of it
+    work.image = msgspec.structs.replace(work.image, system=system_facts(environment, inventory.distributions))
     return Facts(
         digest=taken.value,
         bytes=work.image.bytes,

@@ -12,7 +12,7 @@ import shlex
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -93,6 +93,11 @@ class Session:
         self._placed_in: LiveContainer | None = None
 
     @property
+    def image_workdir(self) -> str:
+        """The working directory that the image names."""
+        return str(self._config.get("WorkingDir") or "/")
+
+    @property
     def running(self) -> bool:
         """Whether there is a container."""
         with self._lock:
@@ -102,6 +107,12 @@ class Session:
     def path(self) -> str:
         """PATH inside."""
         return self.added.get("PATH") or self.image_variables.get("PATH") or DEFAULT_PATH
+
+    def settle(self, project: ProjectFiles) -> None:
+        """Says where the project's files are; a container that was given others is given these."""
+        with self._lock:
+            self.asked = replace(self.asked, project=project)
+            self._placed, self._placed_in = False, None
 
     def close(self) -> None:
         """Ends and removes the container; a later command would start another."""
@@ -171,6 +182,7 @@ class Session:
             labels={**self.asked.labels, LABEL_RUN: this_run()},
             env=self.added,
             limits=self.asked.limits,
+            path=self.path,
             scratch=_SCRATCH,
         )
         container = self._begun(spec)

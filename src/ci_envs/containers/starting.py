@@ -28,13 +28,15 @@ __all__ = ["Spec", "Started", "engine_errors", "explained", "guarded", "release"
 #: How long a guard may take to end that was told to.
 _GUARD_SECONDS = 20.0
 
-#: What may be the main process, in this order: each waits for the end of its input and does nothing else.
+#: What may be the main process: each waits for the end of its input and does nothing else.
+_USUAL = ("/bin/cat",)
 _MAINS = (
     ("cat",),
     ("python3", "-I", "-S", "-c", "import sys; sys.stdin.buffer.read()"),
     ("python", "-I", "-S", "-c", "import sys; sys.stdin.buffer.read()"),
     ("sh", "-c", "read _"),
 )
+_FOLDERS = ("/usr/local/bin", "/usr/bin", "/bin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Spec:
     #: Added to the image's own variables.
     env: Mapping[str, str]
     limits: Limits
+    #: PATH inside.
+    path: str
     #: A folder inside that is ours.
     scratch: str
 
@@ -83,27 +87,14 @@ def started(engine: Engine, spec: Spec) -> Started:
     """
     command.refuse_when_stopping("before the next container")
     spec.limits.make_folders()
-    refused: list[BuildError] = []
-    for main in _MAINS:
-        try:
-            return _started(engine, spec, main)
-        except BuildError as error:
-            refused.append(error)
-            if "executable file" not in error.message and "no such file" not in error.message:
-                break
-    raise refused[0]
-
-
-def _started(engine: Engine, spec: Spec, main: Sequence[str]) -> Started:
     name = f"ci-envs-{secrets.token_hex(6)}"
     guard = guarded(engine, name)
-    api = engine.client.api
     stdin = None
     try:
         with engine_errors(f"{engine.title} does not start a container of {spec.image}"):
-            identity = _created(engine, spec, name, main)
-            stdin = Connection(api.attach_socket(identity, params={"stdin": 1, "stream": 1}))
-            api.start(identity)
+            identity = _made(engine, spec, name)
+            stdin = Connection(engine.client.api.attach_socket(identity, params={"stdin": 1, "stream": 1}))
+            engine.client.api.start(identity)
         command.ends_with_us(stdin.end)
     except BaseException:
         done = _discarded(engine, name)
@@ -112,6 +103,31 @@ def _started(engine: Engine, spec: Spec, main: Sequence[str]) -> Started:
         release(guard, done=done)
         raise
     return Started(stdin, guard, identity)
+
+
+def _made(engine: Engine, spec: Spec, name: str) -> str:
+    """A container that was not started yet, whose main process can be: under an init, nobody would tell why not."""
+    identity = _created(engine, spec, name, _USUAL)
+    if _has(engine, identity, _USUAL[0]):
+        return identity
+    folders = dict.fromkeys([*spec.path.split(":"), *_FOLDERS])
+    found = [(f"{folder}/{main[0]}", *main[1:]) for main in _MAINS for folder in folders if folder.startswith("/")]
+    usable = next((main for main in found if _has(engine, identity, main[0])), None)
+    _discarded(engine, name)
+    if usable is None:
+        raise BuildError(f"there is no cat, Python or sh in {spec.image}, so that nothing can be run in it")
+    return _created(engine, spec, name, usable)
+
+
+def _has(engine: Engine, identity: str, path: str) -> bool:
+    from docker.errors import APIError
+
+    try:
+        pieces, _ = engine.client.api.get_archive(identity, path)
+    except APIError:
+        return False
+    pieces.close()
+    return True
 
 
 def _discarded(engine: Engine, name: str) -> bool:

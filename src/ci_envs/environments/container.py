@@ -73,6 +73,12 @@ print(json.dumps(found))
 """
 
 
+_WHICH = """\
+import json, os, sys
+print(json.dumps({name: 1 for name in json.load(sys.stdin) if os.path.lexists(os.path.join(sys.argv[1], name))}))
+"""
+
+
 class ContainerEnvironment:
     """Starts nothing by itself: the first command starts the container. Threads may share it."""
 
@@ -129,6 +135,19 @@ class ContainerEnvironment:
     def limits(self) -> Limits:
         """What it may take."""
         return self._session.asked.limits
+
+    @property
+    def workdir(self) -> str:
+        """The image's own working directory; ``/`` where it names none."""
+        return self._session.image_workdir
+
+    def has(self, names: Iterable[str], folder: str) -> frozenset[str]:
+        """Those of the names that there is something of below a folder inside."""
+        return frozenset(self._told(_WHICH, folder, stdin=json.dumps(list(names))))
+
+    def settle(self, project: ProjectFiles) -> None:
+        """Says where the project's files are, once that was looked up."""
+        self._session.settle(project)
 
     def place(self, outside: Path) -> str:
         """Where a file or folder of the project is inside. :class:`UsageError` for what is not in there."""

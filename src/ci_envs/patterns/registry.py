@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci_envs.patterns.conda import Conda
+from ci_envs.patterns.devcontainer import Devcontainer
 from ci_envs.patterns.docker import Docker
 from ci_envs.patterns.unbuilt import NotBuiltYet
 from ci_envs.patterns.uv import Uv
@@ -31,7 +32,7 @@ ALL_PATTERNS: dict[str, Pattern] = {
     "nox": NotBuiltYet("nox"),
     "docker": Docker("docker"),
     "podman": Docker("podman"),
-    "devcontainer": NotBuiltYet("devcontainer"),
+    "devcontainer": Devcontainer(),
     "repo2docker": NotBuiltYet("repo2docker"),
     "nix": NotBuiltYet("nix"),
     "guix": NotBuiltYet("guix"),

@@ -49,6 +49,8 @@ def main(argv: list[str]) -> int:
     pkgs.mkdir(parents=True)
     install(packages, archives, pkgs, prefix)
     shutil.rmtree(pkgs)
+    for record in (prefix / "conda-meta").iterdir():
+        record.chmod(0o644)  # rattler lets nobody but its user read them, and that is root here
     if told["variables"]:
         text = json.dumps({"env_vars": told["variables"]}, indent=2, sort_keys=True)
         (prefix / "conda-meta" / "state").write_text(text, "utf-8")

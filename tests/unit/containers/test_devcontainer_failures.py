@@ -58,6 +58,18 @@ no
     assert error.line == 0
 
 
+def test_one_of_several_commands_is_named() -> None:
+    output = f"""{STAMP}Running a of postCreateCommand from devcontainer.json...
+well
+{STAMP}Running who of postCreateCommand from devcontainer.json...
+sh: who: Permission denied
+{STAMP}who of postCreateCommand from devcontainer.json failed with exit code 2. Skipping any further.
+"""
+    error = failed(output, description="who of postCreateCommand from devcontainer.json failed.")
+    assert error.message == "postCreateCommand (who) failed with exit code 2: sh: who: Permission denied"
+    assert error.line == 4
+
+
 def test_a_lifecycle_command_that_said_nothing_is_named_all_the_same() -> None:
     error = failed("", message="Command failed: false", description="onCreateCommand from devcontainer.json failed.")
     assert error.message == "onCreateCommand failed: Command failed: false"

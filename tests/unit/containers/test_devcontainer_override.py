@@ -16,7 +16,7 @@ IMAGE = "r.example/python@sha256:" + "a" * 64
 def test_the_image_is_the_pinned_one_and_the_rest_stays() -> None:
     read = parse_configuration('{"image": "python:3.12", "features": {"a/b:1": {}}, "remoteUser": "me"}', PATH)
     made = override(read, Pinned(image=IMAGE))
-    assert made == {"image": IMAGE, "features": {"a/b:1": {}}, "remoteUser": "me", "runArgs": ["--rm"]}
+    assert made == {"image": IMAGE, "features": {"a/b:1": {}}, "remoteUser": "me", "runArgs": []}
 
 
 def test_a_build_is_of_the_pinned_file_over_the_copys_context() -> None:
@@ -45,7 +45,7 @@ def test_what_only_one_container_can_have_is_not_taken() -> None:
         "runArgs": ["--name", "mine", "--init", "--restart=always", "--rm", "--name=other", "--cap-add=SYS_PTRACE"]}"""
     made = override(parse_configuration(text, PATH), Pinned(image=IMAGE), arguments=("--memory=1g",))
     assert "appPort" not in made
-    assert made["runArgs"] == ["--init", "--cap-add=SYS_PTRACE", "--rm", "--memory=1g"]
+    assert made["runArgs"] == ["--init", "--cap-add=SYS_PTRACE", "--memory=1g"]
 
 
 def test_mounts_and_variables_are_added() -> None:
@@ -73,7 +73,7 @@ def test_limits_are_words_of_docker_run() -> None:
         security_opt=("seccomp=unconfined", "no-new-privileges"),
         privileged=True,
     )
-    assert run_arguments(limits_of(docker, Path("/project")), Path("/project"), ("--gpus=all",)) == (
+    assert run_arguments(limits_of(docker, {"HOME": "/home/me"}), Path("/project"), ("--gpus=all",)) == (
         "--memory=2147483648",
         "--memory-swap=2147483648",
         "--cpus=1.5",

@@ -73,7 +73,19 @@ def test_modes_are_kept(tmp_path: Path) -> None:
     write(root, "run.sh")
     (root / "run.sh").chmod(0o755)
     stage_workspace(root, tmp_path / "copy")
-    assert (tmp_path / "copy" / "run.sh").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "copy" / "run.sh").stat().st_mode & 0o777 == (0o777 if os.geteuid() == 0 else 0o755)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the tool gives the container's user the number of any other user")
+def test_what_is_roots_here_can_be_written_by_whoever_is_inside(tmp_path: Path) -> None:
+    root = tmp_path / "demo"
+    write(root, "src/a.py")
+    (root / "link").symlink_to("/etc/passwd")
+    mode = Path("/etc/passwd").stat().st_mode
+    stage_workspace(root, tmp_path / "copy")
+    modes = {path.name: path.lstat().st_mode & 0o777 for path in (tmp_path / "copy").rglob("*")}
+    assert modes == {"src": 0o777, "a.py": 0o666, "link": 0o777}
+    assert Path("/etc/passwd").stat().st_mode == mode
 
 
 def test_the_copy_is_called_as_the_project_is() -> None:

@@ -1,0 +1,100 @@
+"""Fixtures of tests that run ci-envs over projects that become images.
+
+``pytest_plugins = ("tests.component.docker_program_fixtures",)`` brings them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+from tests.component.program import tidy
+from tests.component.running import PYTHON
+from tests.support.docker_projects import DockerProgram, Forwarder, ReachableIndex, gateway_of
+from tests.support.docker_registry import RegistryClient
+from tests.support.projects import private_environment
+
+from ci_envs.containers.image_tools import requirement_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+    from subprocess import Popen
+
+    from docker import DockerClient
+
+__all__ = ["MakeDocker", "bridge", "docker_index", "make_docker", "own_base"]
+
+
+class MakeDocker(Protocol):
+    """What :func:`make_docker` answers with."""
+
+    def __call__(self, name: str, files: Mapping[str, str], *, config: str = ...) -> DockerProgram:
+        """Writes a project; ``BASE`` in a file stands for the Python image, ``PYTHON`` for its series."""
+        ...
+
+
+@pytest.fixture(scope="session")
+def bridge(engine_client: DockerClient) -> str:
+    """The address by which containers, and builds, reach this machine."""
+    return gateway_of(engine_client)
+
+
+@pytest.fixture(scope="session")
+def docker_index(
+    fruit: Path, world_wheels: Callable[..., Path], bridge: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """An index with the universe and the tools of generated images, which this machine and builds reach alike."""
+    folder = tmp_path_factory.mktemp("docker-index")
+    lock = folder.with_name("docker-tools.txt")
+    lock.write_text("\n".join(requirement_lines("pip", "py-rattler", "uv")))
+    for source in (fruit, world_wheels(lock=lock)):
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+    with ReachableIndex(folder) as index, Forwarder(bridge, index.port) as forwarder:
+        index.outside = forwarder.address
+        yield f"{forwarder.address}/simple/"
+
+
+@pytest.fixture
+def own_base(registry: str, base_image: str) -> Iterator[Callable[[str, str], str]]:
+    """Tags the Python image in the registry as the test's own, or moves that tag to another series."""
+    client, made = RegistryClient(registry), []
+    yield lambda name, series: ""
+    del client, made, base_image
+
+
+@pytest.fixture
+def make_docker(
+    engine_host: str,
+    engine_client: DockerClient,
+    base_image: str,
+    docker_index: str,
+    bridge: str,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[MakeDocker]:
+    """Writes a project and answers with the program over it: pattern docker, the Python that runs these tests.
+
+    What it leaves on the engine is removed at the end. The cache is the session's.
+    """
+    started: list[Popen[str]] = []
+    made: list[DockerProgram] = []
+    cache = tmp_path_factory.getbasetemp() / "docker-cache"
+
+    def program(name: str, files: Mapping[str, str], *, config: str = "") -> DockerProgram:
+        env = private_environment(docker_index, tmp_path / "home", cache)
+        env |= {"DOCKER_HOST": engine_host, "PIP_TRUSTED_HOST": bridge, "PIP_DEFAULT_TIMEOUT": "30"}
+        told = {path: text.replace("BASE", base_image).replace("PYTHON", PYTHON) for path, text in files.items()}
+        if config:
+            told["ci-envs.yml"] = config.replace("BASE", base_image)
+        one = DockerProgram(tmp_path / name, env, files=told, started=started, client=engine_client)
+        made.append(one)
+        return one
+
+    yield program
+    tidy(started)
+    for one in made:
+        one.tidy()
+    assert sys.platform == "linux"

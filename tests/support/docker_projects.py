@@ -1,0 +1,205 @@
+"""Projects that become images, an index that their builds reach, and the program that runs over them."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import socketserver
+import subprocess
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from tests.component.program import Program
+from tests.component.running import PYTHON
+from tests.support.index import Index
+
+from ci_envs.containers.cleaning import remove_all
+from ci_envs.containers.labels import LABEL_STATE, image_name, image_repository, state_key
+from ci_envs.layout import Layout
+from ci_envs.machine import arch_name
+from ci_envs.model.leg import make_leg
+from ci_envs.model.report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from docker import DockerClient
+    from tests.component.program import Done
+
+    from ci_envs.model.record import Finding, RunRecord, Stage
+
+__all__ = [
+    "DOCKER_LEG",
+    "HASHED",
+    "IMPORTS",
+    "DockerProgram",
+    "Forwarder",
+    "ReachableIndex",
+    "commit_all",
+    "gateway_of",
+]
+
+DOCKER_LEG = make_leg(pattern="docker", python=PYTHON, os="linux", arch=arch_name()).id
+
+#: Tests that need no runner.
+IMPORTS = 'test:\n  command: python -c "import apple, pear"\n'
+
+#: A requirements lock as a person has it: nothing has to be solved for it.
+HASHED = "locks/docker.txt"
+
+
+class ReachableIndex(Index):
+    """An index whose pages name its files by the address at which containers reach it."""
+
+    outside = ""
+
+    @property
+    def files_url(self) -> str:
+        return f"{self.outside}/files/" if self.outside else super().files_url
+
+
+class Forwarder(socketserver.ThreadingTCPServer):
+    """Hands on what comes to the engine's bridge to a server on loopback, which no container can reach."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, address: str, port: int) -> None:
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with socket.create_connection(("127.0.0.1", port)) as other, contextlib.suppress(OSError):
+                    back = threading.Thread(target=_pump, args=(other, self.request), daemon=True)
+                    back.start()
+                    _pump(self.request, other)
+                    back.join(10)
+
+        super().__init__((address, 0), Handler)
+        self.host = address
+        self.address = f"http://{address}:{self.server_address[1]}"
+
+    def __enter__(self) -> Forwarder:
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while block := source.recv(65536):
+            target.sendall(block)
+        target.shutdown(socket.SHUT_WR)
+
+
+def gateway_of(client: DockerClient) -> str:
+    """The address by which containers, and builds, reach this machine."""
+    config: list[dict[str, Any]] = client.networks.get("bridge").attrs["IPAM"]["Config"]
+    return str(next(one["Gateway"] for one in config if "." in one.get("Gateway", "")))
+
+
+def commit_all(root: Path, message: str = "all") -> str:
+    """Makes the folder a repository if it is none, commits everything in it, and returns the commit."""
+    date = "2024-03-01T12:00:00+0000"
+    words = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"]
+    for argv in (
+        ["init", "-q"],
+        ["add", "-A"],
+        [*words, "commit", "-q", "--allow-empty", "-m", message, "--date", date],
+    ):
+        subprocess.run(
+            ["git", "-C", str(root), *argv], check=True, capture_output=True, env={"GIT_COMMITTER_DATE": date, "PATH": _PATH}
+        )
+    told = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    return told.stdout.strip()
+
+
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+@dataclass
+class DockerProgram(Program):
+    """ci-envs over one project, pattern docker."""
+
+    words: tuple[str, ...] = ("--pattern=docker", f"--python={PYTHON}")
+    leg: str = DOCKER_LEG
+    client: Any = field(default=None, repr=False)
+
+    @property
+    def layout(self) -> Layout:
+        """Where its state is."""
+        return Layout.at(self.root, self.env)
+
+    @property
+    def image(self) -> str:
+        """The name of the leg's image."""
+        return image_name(state_key(self.layout), self.leg)
+
+    def told(self) -> RunRecord:
+        """The record, which must be there."""
+        record = self.record
+        assert record is not None, "there is no record"
+        return record
+
+    def stage(self, name: str) -> Stage:
+        """A stage that was reached."""
+        stage = self.told().stage(name)
+        assert stage is not None, f"{name} was not reached: {self.told().reason}"
+        return stage
+
+    def found(self, code: str) -> list[Finding]:
+        """The findings with this code."""
+        return [each for each in self.told().findings if each.code == code]
+
+    def green(self, *words: str, **how: Any) -> Done:
+        """A run that has to end well."""
+        done = self.run(*words, timeout=how.pop("timeout", 280), **how)
+        assert done.code == 0, f"{done.said}\n{self.build_log()[-3000:]}"
+        assert self.told().status == "passed"
+        return done
+
+    def build_log(self) -> str:
+        """The log of the build stage."""
+        path = self.layout.log(self.leg, "build")
+        return path.read_text("utf-8") if path.is_file() else ""
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Writes files of the project anew."""
+        for name, text in files.items():
+            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / name).write_text(text, encoding="utf-8")
+
+    def report(self, done: Done) -> Report:
+        """What a verb printed with ``--json``."""
+        return msgspec.json.decode(done.stdout, type=Report)
+
+    # What is on the engine.
+
+    def images(self) -> list[str]:
+        """The names of the images of this state folder."""
+        listed = self.client.api.images(name=image_repository(state_key(self.layout)))
+        return sorted(name for image in listed for name in image["RepoTags"] or ())
+
+    def containers(self) -> list[str]:
+        """The names of its containers, in whatever state."""
+        told = self.client.api.containers(all=True, filters={"label": f"{LABEL_STATE}={state_key(self.layout)}"})
+        return [one["Names"][0] for one in told]
+
+    def inspect(self) -> dict[str, Any]:
+        """What the engine says of the leg's image."""
+        return dict(self.client.api.inspect_image(self.image))
+
+    def inside(self, *words: str, user: str = "") -> str:
+        """What a command says in a container of the leg's image."""
+        said: bytes = self.client.containers.run(
+            self.image, entrypoint=list(words[:1]), command=list(words[1:]), user=user, remove=True, stderr=True
+        )
+        return said.decode()
+
+    def tidy(self) -> None:
+        """Removes what its runs have left on the engine."""
+        remove_all(self.layout, self.env)
