@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,8 +47,9 @@ DEPENDENCY_FILES = (
     ".python-version",
 )
 
-#: The lock of the extra, in the checkout that the action runs from.
-EXTRA_CONDA = Path(__file__).parents[2] / "requirements" / "conda.txt"
+#: The locks of the extras, in the checkout that the action runs from; that of ``docker`` holds conda's, too, since an
+#: image may be made of conda's packages.
+EXTRAS = Path(__file__).parents[2] / "requirements"
 
 
 def prepare(environ: Mapping[str, str] = os.environ) -> None:
@@ -56,7 +58,7 @@ def prepare(environ: Mapping[str, str] = os.environ) -> None:
     root = Path(inputs.working_directory)
     if not root.is_dir():
         raise UsageError(f"input 'working-directory' is {inputs.working_directory!r}: there is no such folder")
-    _bring_conda(inputs, root, environ)
+    _bring_extra(inputs, root, environ)
     wanted, why = github.cache_choice(inputs, environ)
     console.show_note(f"package cache: {why}")
     # Always the same folder on runners of one kind: where a cache was saved from is a part of what it is found by.
@@ -66,24 +68,34 @@ def prepare(environ: Mapping[str, str] = os.environ) -> None:
     github.set_output("cache-key", cache_key(inputs, root, github.runner(environ)) if wanted else "", environ)
 
 
-def _bring_conda(inputs: github.Inputs, root: Path, environ: Mapping[str, str]) -> None:
-    """Gives our own environment the extra ``conda`` where the leg is conda's: 40 packages that no other leg needs."""
-    from ci_envs.conda.engine import has_rattler
+def _bring_extra(inputs: github.Inputs, root: Path, environ: Mapping[str, str]) -> None:
+    """Gives our own environment the extra that the leg needs: conda's has 40 packages that no other leg wants."""
     from ci_envs.detect import BUILT_PATTERNS, detect
-    from ci_envs.detectors import SAME_EVIDENCE
     from ci_envs.project import Project
 
     pattern = inputs.pattern
     if pattern == "auto":
         chosen = detect(Project(root), buildable=BUILT_PATTERNS).chosen
         pattern = chosen.pattern if chosen else ""
-    if SAME_EVIDENCE.get(pattern, pattern) != "conda" or has_rattler() or not EXTRA_CONDA.is_file():
+    extra = _extra(pattern)
+    lock = EXTRAS / f"{extra}.txt"
+    if not extra or not lock.is_file():
         return
     words = ("--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes", "--only-binary", ":all:")
-    argv = (sys.executable, "-I", "-m", "pip", "install", *words, "--no-deps", "-r", str(EXTRA_CONDA))
+    argv = (sys.executable, "-I", "-m", "pip", "install", *words, "--no-deps", "-r", str(lock))
     outcome = command.run(command.Command(argv=argv, env=dict(environ)))
     if not outcome:
-        raise BrokenError(f"what conda environments are made with cannot be installed: {outcome.tail(3)}")
+        raise BrokenError(f"what pattern {pattern} is made with cannot be installed: {outcome.tail(3)}")
+
+
+def _extra(pattern: str) -> str:
+    """The extra that a pattern needs and that is not here; empty where none is missing."""
+    from ci_envs.detectors import SAME_EVIDENCE
+    from ci_envs.model.leg import CONTAINED
+
+    if pattern in CONTAINED:
+        return "" if find_spec("docker") else "docker"
+    return "conda" if SAME_EVIDENCE.get(pattern, pattern) == "conda" and not find_spec("rattler") else ""
 
 
 def cache_key(inputs: github.Inputs, root: Path, runner: str) -> str:

@@ -315,6 +315,8 @@ def action_outputs(
         "lock-file": workspace_path(root / record.leg.project / lock.path, environ) if lock else "",
         "lock-digest": lock.digest if lock else "",
         "environment-digest": environment.digest if environment else "",
+        "image": record.image.name if record.image else "",
+        "image-digest": record.image.digest if record.image else "",
         "record": workspace_path(record_path, environ),
         "reproduce-command": record.reproduce,
     }

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -54,11 +55,21 @@ def container_world(pytestconfig: pytest.Config, session_folder: Path) -> dict[s
     name = told["testrunuid"][:12] if told else f"of-{main}"
     # Not below the session's folder: the path of a socket has room for 107 bytes.
     folder = Path(tempfile.gettempdir()) / f"ci-envs-{name}"
-    with FileLock(session_folder / "engine.lock"):
+    with _no_hurry(), FileLock(session_folder / "engine.lock"):
         try:
             return {**os.environ, **docker_command.join(folder, watch=main)}
         except RuntimeError as error:
             pytest.fail(f"this test needs a container engine: {error}")
+
+
+@contextlib.contextmanager
+def _no_hurry() -> Iterator[None]:
+    """Stops the clock of pytest-timeout: what is made once a machine takes more than a test may."""
+    left = signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *left)
 
 
 @pytest.fixture(scope="session")
@@ -156,6 +167,7 @@ def podman_env(container_world: dict[str, str]) -> PodmanFacts:
 def devcontainer_cli() -> Path:
     """The program ``devcontainer``, from npm at the version that these tests are written for."""
     try:
-        return installed_cli() / "devcontainer"
+        with _no_hurry():
+            return installed_cli() / "devcontainer"
     except (LookupError, RuntimeError) as error:
         pytest.fail(f"this test needs the devcontainer tool: {error}")

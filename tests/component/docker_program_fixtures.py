@@ -5,18 +5,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-import sys
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from tests.component.program import tidy
 from tests.component.running import PYTHON
-from tests.support.docker_projects import DockerProgram, Forwarder, ReachableIndex, gateway_of
-from tests.support.docker_registry import RegistryClient
+from tests.support.docker_projects import DockerProgram, Forwarder, OwnImage, ReachableIndex, gateway_of
 from tests.support.projects import private_environment
 
 from ci_envs.containers.image_tools import requirement_lines
+from ci_envs.resources import resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -44,13 +44,18 @@ def bridge(engine_client: DockerClient) -> str:
 
 @pytest.fixture(scope="session")
 def docker_index(
-    fruit: Path, world_wheels: Callable[..., Path], bridge: str, tmp_path_factory: pytest.TempPathFactory
+    fruit: Path,
+    wheels_of_pytest: Path,
+    world_wheels: Callable[..., Path],
+    bridge: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
     """An index with the universe and the tools of generated images, which this machine and builds reach alike."""
     folder = tmp_path_factory.mktemp("docker-index")
     lock = folder.with_name("docker-tools.txt")
     lock.write_text("\n".join(requirement_lines("pip", "py-rattler", "uv")))
-    for source in (fruit, world_wheels(lock=lock)):
+    pip_tools = world_wheels(lock=resource("tools/pip-tools.txt"))  # the venv pattern locks with it
+    for source in (fruit, wheels_of_pytest, pip_tools, world_wheels(lock=lock)):
         shutil.copytree(source, folder, dirs_exist_ok=True)
     with ReachableIndex(folder) as index, Forwarder(bridge, index.port) as forwarder:
         index.outside = forwarder.address
@@ -58,11 +63,13 @@ def docker_index(
 
 
 @pytest.fixture
-def own_base(registry: str, base_image: str) -> Iterator[Callable[[str, str], str]]:
-    """Tags the Python image in the registry as the test's own, or moves that tag to another series."""
-    client, made = RegistryClient(registry), []
-    yield lambda name, series: ""
-    del client, made, base_image
+def own_base(registry: str, base_image: str, tmp_path: Path) -> Iterator[OwnImage]:
+    """A repository of the test's own, with the Python image under the tag ``one``."""
+    repository = f"own/{hashlib.sha256(str(tmp_path).encode()).hexdigest()[:12]}"
+    image = OwnImage(registry, repository)
+    image.put(base_image.removeprefix(f"{registry}/"), "one")
+    yield image
+    image.remove()
 
 
 @pytest.fixture
@@ -97,4 +104,3 @@ def make_docker(
     tidy(started)
     for one in made:
         one.tidy()
-    assert sys.platform == "linux"

@@ -378,3 +378,60 @@ def test_a_lock_is_not_held_by_a_child_that_was_not_given_it(tmp_path: Path) -> 
 
     assert f"'{descriptor}'" in given
     assert f"'{descriptor}'" not in without
+
+
+def test_a_background_process_goes_on_until_it_is_ended() -> None:
+    background = command.start(Command(python("import time; time.sleep(60)")))
+    assert background.running
+
+    background.end()
+
+    assert not background.running
+    assert not command._LIVE.processes
+
+
+@posix_only
+def test_a_background_process_sees_the_end_of_its_input(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    echo = Command(python("import sys; print(repr(sys.stdin.read()))"), log=log)
+    background = command.start(echo, outlives_us=True)
+
+    background.tell("done\n")
+    background.tell("too late\n")
+
+    assert background.wait(20)
+    assert log.read_text() == "'done\\n'\n"
+
+
+@posix_only
+def test_a_background_process_is_ended_when_all_are_but_for_one_that_cleans_up(stoppable: None) -> None:
+    ours, cleaner = (command.start(Command(python("input()")), outlives_us=outlives) for outlives in (False, True))
+
+    command.stop_all()
+
+    assert ours.wait(5)
+    assert cleaner.running
+    with pytest.raises(InterruptedRun):
+        command.start(Command(python("pass")))
+    cleaner.end()
+
+
+def test_a_background_program_that_is_not_there_is_a_missing_tool() -> None:
+    with pytest.raises(ToolMissing, match="no-such-program-here"):
+        command.start(Command(("no-such-program-here",)))
+
+
+def test_what_is_no_process_ends_with_all_others_unless_it_was_taken_back(stoppable: None) -> None:
+    ended: list[str] = []
+    ends = {name: (lambda name=name: ended.append(name)) for name in ("a", "b")}
+    for end in ends.values():
+        command.ends_with_us(end)
+    command.no_longer_ours(ends["b"])
+    command.no_longer_ours(ends["b"])
+
+    command.stop_all()
+
+    assert ended == ["a"]
+    with pytest.raises(InterruptedRun):
+        command.ends_with_us(ends["a"])
+    command.no_longer_ours(ends["a"])

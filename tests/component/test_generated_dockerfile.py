@@ -59,7 +59,7 @@ pytestmark = [pytest.mark.component, pytest.mark.timeout(600)]
 pytest_plugins = ("tests.component.conda_program_fixtures",)
 
 SERIES = "3.11"
-LOCK = "locks/one.txt"
+LOCK = "locks/oné.txt"
 
 #: What a build could leave behind, looked for outside of what the base brings.
 LEFT = r"""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import socket
 import socketserver
 import subprocess
 import threading
+import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from tests.component.program import Program
 from tests.component.running import PYTHON
+from tests.support.docker_registry import RegistryClient
 from tests.support.index import Index
 
 from ci_envs.containers.cleaning import remove_all
@@ -33,22 +37,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DOCKER_LEG",
-    "HASHED",
     "IMPORTS",
     "DockerProgram",
     "Forwarder",
+    "OwnImage",
     "ReachableIndex",
     "commit_all",
     "gateway_of",
+    "outside_leg",
 ]
 
 DOCKER_LEG = make_leg(pattern="docker", python=PYTHON, os="linux", arch=arch_name()).id
 
 #: Tests that need no runner.
 IMPORTS = 'test:\n  command: python -c "import apple, pear"\n'
-
-#: A requirements lock as a person has it: nothing has to be solved for it.
-HASHED = "locks/docker.txt"
 
 
 class ReachableIndex(Index):
@@ -102,14 +104,20 @@ def gateway_of(client: DockerClient) -> str:
     return str(next(one["Gateway"] for one in config if "." in one.get("Gateway", "")))
 
 
-def commit_all(root: Path, message: str = "all") -> str:
+def outside_leg(pattern: str) -> str:
+    """The id of the leg that has the same lock outside of an image."""
+    return make_leg(pattern=pattern, python=PYTHON, os="linux", arch=arch_name()).id
+
+
+def commit_all(root: Path, *, origin: str = "") -> str:
     """Makes the folder a repository if it is none, commits everything in it, and returns the commit."""
     date = "2024-03-01T12:00:00+0000"
     words = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"]
     for argv in (
         ["init", "-q"],
+        *([["remote", "add", "origin", origin]] if origin else []),
         ["add", "-A"],
-        [*words, "commit", "-q", "--allow-empty", "-m", message, "--date", date],
+        [*words, "commit", "-q", "--allow-empty", "-m", "all", "--date", date],
     ):
         subprocess.run(
             ["git", "-C", str(root), *argv], check=True, capture_output=True, env={"GIT_COMMITTER_DATE": date, "PATH": _PATH}
@@ -119,6 +127,71 @@ def commit_all(root: Path, message: str = "all") -> str:
 
 
 _PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+_TYPES = ("application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.manifest.v1+json")
+
+
+@dataclass
+class OwnImage:
+    """A repository of a test's own: an image of the registry under new tags, which can be moved."""
+
+    address: str
+    repository: str
+
+    @property
+    def name(self) -> str:
+        """Without a tag."""
+        return f"{self.address}/{self.repository}"
+
+    def put(self, source: str, tag: str, *, note: str = "") -> str:
+        """Gives ``source`` (``library/python:3.12-slim``) the tag, or with a note an image that differs by a label.
+
+        Returns the digest of the index that the tag is now.
+        """
+        origin, _, known = source.rpartition(":")
+        index = json.loads(self._ask("GET", f"{origin}/manifests/{known}"))
+        manifest = json.loads(self._ask("GET", f"{origin}/manifests/{index['manifests'][0]['digest']}"))
+        config = json.loads(self._ask("GET", f"{origin}/blobs/{manifest['config']['digest']}"))
+        if note:
+            config["config"]["Labels"] = {"note": note}
+        manifest["config"] |= self._blob(json.dumps(config).encode())
+        for layer in manifest["layers"]:
+            self._ask("POST", f"{self.repository}/blobs/uploads/?mount={layer['digest']}&from={origin}")
+        index["manifests"][0] |= self._manifest(json.dumps(manifest).encode(), _TYPES[1], "")
+        return str(self._manifest(json.dumps(index).encode(), _TYPES[0], tag)["digest"])
+
+    def remove(self) -> None:
+        """Takes all tags away."""
+        client = RegistryClient(self.address)
+        for tag in client.tags(self.repository):
+            if client.digest(self.repository, tag):
+                client.delete(self.repository, tag)
+
+    def _blob(self, data: bytes) -> dict[str, Any]:
+        facts = _facts(data)
+        request = urllib.request.Request(f"http://{self.address}/v2/{self.repository}/blobs/uploads/", method="POST")
+        with urllib.request.urlopen(request) as answer:
+            place = answer.headers["Location"]
+        request = urllib.request.Request(f"{place}&digest={facts['digest']}", data, method="PUT")
+        with urllib.request.urlopen(request):
+            return facts
+
+    def _manifest(self, data: bytes, kind: str, tag: str) -> dict[str, Any]:
+        facts = _facts(data)
+        self._ask("PUT", f"{self.repository}/manifests/{tag or facts['digest']}", data, {"Content-Type": kind})
+        return facts
+
+    def _ask(self, method: str, path: str, data: bytes | None = None, headers: Mapping[str, str] | None = None) -> bytes:
+        request = urllib.request.Request(f"http://{self.address}/v2/{path}", data, method=method)
+        for name, value in (headers or {"Accept": ", ".join(_TYPES)}).items():
+            request.add_header(name, value)
+        with urllib.request.urlopen(request) as answer:
+            return bytes(answer.read())
+
+
+def _facts(data: bytes) -> dict[str, Any]:
+    return {"digest": f"sha256:{hashlib.sha256(data).hexdigest()}", "size": len(data)}
 
 
 @dataclass

@@ -11,6 +11,7 @@ from tests.support.records import record
 from ci_envs import github
 from ci_envs.errors import UsageError
 from ci_envs.github import Inputs, action_arguments, annotate, annotation, cache_choice, read_inputs
+from ci_envs.model.image import ImageFacts
 from ci_envs.model.record import EnvironmentFacts, Finding
 
 if TYPE_CHECKING:
@@ -247,6 +248,8 @@ def test_outputs_say_where_things_are(tmp_path: Path) -> None:
         "lock-file": "sub/app/uv.lock",
         "lock-digest": "sha256:" + "1" * 64,
         "environment-digest": "sha256:d",
+        "image": "",
+        "image-digest": "",
         "record": "sub/.ci-envs/records/x.json",
         "reproduce-command": leg.reproduce,
     }
@@ -257,7 +260,20 @@ def test_outputs_of_a_leg_that_was_not_built_are_empty(tmp_path: Path) -> None:
 
     assert {name for name, value in outputs.items() if not value} == {
         "environment-path", "python-path", "python-version", "lock-file", "lock-digest", "environment-digest",
+        "image", "image-digest",
     }  # fmt: skip
+
+
+def test_an_image_is_told_by_its_name_and_its_manifests_digest(tmp_path: Path) -> None:
+    leg = record(
+        environment=EnvironmentFacts(image="localhost/ci-envs/0:x", digest="sha256:d"),
+        image=ImageFacts(name="localhost/ci-envs/0:x", id="sha256:i", manifest="sha256:m"),
+    )
+
+    outputs = github.action_outputs(leg, tmp_path, tmp_path / "x.json", {})
+
+    assert (outputs["image"], outputs["image-digest"]) == ("localhost/ci-envs/0:x", "sha256:m")
+    assert (outputs["environment-path"], outputs["environment-digest"]) == ("", "sha256:d")
 
 
 def test_a_runner_has_a_word_of_its_own() -> None:

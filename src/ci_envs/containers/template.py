@@ -52,7 +52,7 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
 _USER = re.compile(r"\d{1,10}:\d{1,10}")
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 # In COPY "$" begins a variable, "*", "?" and "[" a pattern, "\" takes the meaning of what follows it.
-_UNFIT_PATH = re.compile(r"""[\x00-\x1f\x7f$*?\[\]\\"'`<>]|^[-/]|(?:^|/)\.\.(?:/|$)""")
+_UNFIT_PATH = re.compile(r"""[\x00-\x1f\x7f\ud800-\udfff$*?\[\]\\"'`<>]|^$|^[-/]|(?:^|/)\.\.(?:/|$)""")
 # JSON would carry them, but Buildah and BuildKit end an instruction at a line end before they read it.
 _UNFIT_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 

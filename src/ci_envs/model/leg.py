@@ -143,7 +143,8 @@ def make_leg(
 def _segment(text: str) -> str:
     lowered = text.lower().replace("-", "_")
     safe = _UNSAFE.sub("_", lowered)
-    return safe if safe == lowered and safe.strip("._") else f"{safe.strip('._')}_{_short_hash(text)}".lstrip("_")
+    fits = safe == lowered and safe.strip("._") and not safe.endswith(".")  # no name on Windows ends in a dot
+    return safe if fits else f"{safe.strip('._')}_{_short_hash(text)}".lstrip("_")
 
 
 def _short_hash(text: str) -> str:

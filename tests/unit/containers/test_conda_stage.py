@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,6 @@ from ci_envs.containers.conda_stage import CONDA_FOLDER, conda_files, conda_secr
 from ci_envs.errors import LockError
 from ci_envs.model.conda import LockedPackage
 from ci_envs.resources import install_conda, resource
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CHANNEL = "https://conda.example/forge"
 
@@ -69,7 +67,7 @@ def test_a_package_in_a_folder_is_refused(url: str) -> None:
 
 
 def ways(*rows: tuple[str, str, tuple[str, ...]]) -> Routes:
-    return Routes(ChannelSettings(), rows)
+    return Routes(ChannelSettings(environ={}, home=Path("home"), cache=Path("cache")), rows)
 
 
 def test_mirrors_are_handed_over_with_what_is_needed_to_reach_them() -> None:

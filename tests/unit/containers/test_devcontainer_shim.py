@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import stat
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ci_envs.containers.devcontainer_shim import main, mounted_everywhere, write_shim
 from ci_envs.containers.firewall import BUNDLE, CA, CA_FILE, PIP, PIP_CONF, Firewall, Mount
 from ci_envs.containers.secrets import Secret
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MOUNTS = (Mount(PIP, PIP_CONF), Mount(CA, CA_FILE), Mount(CA, BUNDLE))
 FIREWALL = Firewall(
