@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import http.server
 import io
 import json
@@ -222,11 +223,24 @@ def test_a_registry_that_comes_back_in_time_is_no_failure(engine: Engine, tmp_pa
         assert found.digest == stopped.digest("a", "1")
 
 
+# The SDK's own: a socket that could not be connected is not closed but forgotten.
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_an_engine_that_has_gone_is_no_verdict_on_the_image(engine: Engine) -> None:
     gone = replace(engine, address="unix:///nonexistent/engine.sock")
 
-    with pytest.raises(BrokenError, match="does not answer"):
-        resolve(gone, parse_reference("127.0.0.1:1/a:1"), "", os.environ, pause=_no_pause)
+    said = _refusal(lambda: resolve(gone, parse_reference("127.0.0.1:1/a:1"), "", os.environ, pause=_no_pause))
+    gc.collect()
+
+    assert said.startswith(f"{engine.title} at unix:///nonexistent/engine.sock does not answer")
+
+
+def _refusal(ask: Callable[[], object]) -> str:
+    """What the error said; neither it nor what its frames hold is kept."""
+    try:
+        ask()
+    except BrokenError as error:
+        return error.message
+    pytest.fail("nothing was refused")
 
 
 def test_a_registry_that_never_answers_is_not_waited_for_without_end(

@@ -19,7 +19,6 @@ from tests.support.index import Index
 from tests.support.wheels import make_wheel
 
 from ci_envs import command
-from ci_envs.containers import build_tools
 from ci_envs.containers.dockerfile import read_dockerfile
 from ci_envs.containers.firewall import CA, PIP, UV, Firewall, mounted, user_firewall
 from ci_envs.containers.secrets import parse_secret
@@ -75,20 +74,21 @@ class _TlsIndex(Index):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate that is its own authority, with a comment above it."""
-    path = tmp_path_factory.mktemp("tls") / "ca.pem"
-    made = command.run(
-        command.Command(
-            (
-                *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=index"),
-                *("-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:TRUE"),
-                *("-keyout", str(path.with_suffix(".key")), "-out", str(path)),
-            )
-        )
-    )
-    assert made, made.output
+    """The certificate of an authority, with a comment above it; ``index.pem`` beside it is one that it has signed."""
+    folder = tmp_path_factory.mktemp("tls")
+    new = ("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-x509")
+    _run(*new, "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem", folder=folder)
+    signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "basicConstraints=CA:FALSE")
+    name = ("-subj", "/CN=index", "-addext", "subjectAltName=IP:127.0.0.1")
+    _run(*new, *signed, *name, "-keyout", "index.key", "-out", "index.pem", folder=folder)
+    path = folder / "ca.pem"
     path.write_text(f"# {_CANARY}\n{path.read_text('utf-8')}", "utf-8")
     return path
+
+
+def _run(*argv: str, folder: Path) -> None:
+    made = command.run(command.Command(argv, cwd=folder))
+    assert made, made.output
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +96,10 @@ def tls_index(certificate: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     """An index that asks for a login."""
     folder = tmp_path_factory.mktemp("files")
     make_wheel(folder, "kiwi", "1.0")
-    with _TlsIndex(folder, certificate, user="user", password=_CANARY) as index:
+    with _TlsIndex(folder, certificate.with_name("index.pem"), user="user", password=_CANARY) as index:
         yield index
+        # Who does not know the authority leaves.
+        index.errors[:] = [error for error in index.errors if not isinstance(error, ssl.SSLError)]
 
 
 @pytest.fixture
@@ -158,7 +160,7 @@ def test_pip_and_uv_install_with_it_and_not_without(builds: Builds, tls_index: I
 
 def test_nothing_of_it_is_left_anywhere(builds: Builds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[str] = []
-    remove = build_tools.shutil.rmtree
+    remove = shutil.rmtree
 
     def look_first(path: Path, **more: Any) -> None:
         """What lies in the build's folder at its end, but for what hands the secrets over."""
@@ -168,7 +170,7 @@ def test_nothing_of_it_is_left_anywhere(builds: Builds, tmp_path: Path, monkeypa
                 assert _CANARY.encode() not in file.read_bytes(), file
         remove(path, **more)
 
-    monkeypatch.setattr(build_tools.shutil, "rmtree", look_first)
+    monkeypatch.setattr(shutil, "rmtree", look_first)
     text, asked = _handed(builds, _ALL)
     secret = parse_secret("id=token,env=MY_TOKEN", builds.folder, builds.environ)
     image = builds.build(text, secrets=(secret,), no_cache=True, archive=tmp_path / "image.tar", **asked)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
-import subprocess
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,8 +12,8 @@ from tests.component.program import PACKAGE
 from tests.component.running import PYTHON
 from tests.support.docker_projects import DOCKER_LEG, IMPORTS, Forwarder, commit_all, outside_leg
 
+from ci_envs.command import Command, run
 from ci_envs.containers.buildx import find_buildx
-from ci_envs.containers.engine import find_engine
 from ci_envs.machine import arch_name
 
 if TYPE_CHECKING:
@@ -212,18 +208,24 @@ def test_a_kept_dockerfile_builds_the_same_by_hand_and_is_the_projects_own(make_
 
 
 def build_by_hand(program: DockerProgram) -> str:
-    """`docker build .` of what was kept, with the index's settings as secrets; returns the image's name."""
-    tag = program.image.replace(DOCKER_LEG, "by-hand")
-    (program.root.parent / "pip.conf").write_text(
-        f"[global]\nindex-url = {program.env['PIP_INDEX_URL']}\ntrusted-host = {program.env['PIP_TRUSTED_HOST']}\n"
+    """`docker buildx build .` with the index's settings as secrets, as the file says it; returns the image's name."""
+    folder, env = program.root.parent, program.env
+    host = env["PIP_TRUSTED_HOST"]
+    (folder / "pip.conf").write_text(f"[global]\nindex-url = {env['PIP_INDEX_URL']}\ntrusted-host = {host}\n")
+    (folder / "uv.toml").write_text(f'[[index]]\nurl = "{env["UV_DEFAULT_INDEX"]}"\ndefault = true\n')
+    secrets = [f"--secret=id=ci-envs-{name.partition('.')[0]},src={folder / name}" for name in ("pip.conf", "uv.toml")]
+    tag, archive = program.image.replace(DOCKER_LEG, "by-hand"), folder / "image.tar"
+    words = ["--provenance=false", f"--output=type=oci,dest={archive},name={tag},rewrite-timestamp=true", "."]
+    epoch = program.told().inputs["commit"].split()[-1]
+    done = run(
+        Command(
+            (str(find_buildx(env).program), "build", *secrets, *words),
+            cwd=program.root,
+            env={**env, "SOURCE_DATE_EPOCH": epoch},
+            timeout=200,
+        )
     )
-    (program.root.parent / "uv.toml").write_text(f'[[index]]\nurl = "{program.env["UV_DEFAULT_INDEX"]}"\ndefault = true\n')
-    with find_engine("docker", program.env) as engine:
-        buildx = find_buildx(engine, program.env)
-    secrets = [f"--secret=id=ci-envs-{name},src={program.root.parent / file}" for name, file in FILES.items()]
-    archive = program.root.parent / "image.tar"
-    words = [*buildx.argv, "build", *secrets, "--provenance=false", f"--output=type=docker,dest={archive},name={tag}", "."]
-    subprocess.run(words, cwd=program.root, env={**program.env, "SOURCE_DATE_EPOCH": EPOCH}, check=True, capture_output=True)
+    assert done, done.output
     with archive.open("rb") as stream:
         program.client.images.load(stream)
     return tag

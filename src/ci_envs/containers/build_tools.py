@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ci_envs import command
 from ci_envs.containers import build_failures
 from ci_envs.containers.build_output import Transcript, reader
-from ci_envs.containers.dockerfile import read_dockerfile
-from ci_envs.containers.firewall import Firewall, fitted
 from ci_envs.containers.secrets import masking
-from ci_envs.errors import BrokenError, UsageError
+from ci_envs.errors import BrokenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,21 +26,13 @@ if TYPE_CHECKING:
     from ci_envs.errors import CiEnvsError
     from ci_envs.work import Work
 
-__all__ = ["Ran", "Room", "client_environment", "failed", "firewall_of", "inspected", "keep", "options"]
+__all__ = ["Ran", "Room", "client_environment", "failed", "inspected", "keep", "options"]
 
 #: One build may take this long: CUDA code compiles for hours.
 _LONGEST_SECONDS = 6 * 3600.0
 
 # What a client of a registry or of Podman is told beside what every tool sees.
 _CLIENT_VARIABLES = re.compile(r"DOCKER_CONFIG|REGISTRY_AUTH_FILE|CONTAINERS_[A-Z_]+|STORAGE_[A-Z_]+|BUILDAH_RUNTIME")
-
-
-def firewall_of(request: ImageBuild) -> Firewall:
-    """The firewall less what this Dockerfile would put into its history."""
-    with contextlib.suppress(UsageError, OSError):
-        text = request.dockerfile.read_text("utf-8", "replace")
-        return fitted(request.firewall, read_dockerfile(text, file=request.shown_as))
-    return request.firewall
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +121,14 @@ def inspected(engine: Engine, name: str) -> dict[str, Any]:
     return told
 
 
-def options(request: ImageBuild, firewall: Firewall) -> Iterator[str]:
+def options(request: ImageBuild) -> Iterator[str]:
     """The flags that buildx and Podman call by the same names."""
     for flag, value in (("--platform", request.platform), ("--target", request.target), ("--network", request.network)):
         if value:
             yield from (flag, value)
     for name, value in request.build_args.items():
         yield from ("--build-arg", f"{name}={value}")
-    for name in firewall.build_args:
+    for name in request.firewall.build_args:
         yield from ("--build-arg", name)  # its value comes from a variable, which no list of processes shows
     for name, value in request.labels.items():
         yield from ("--label", f"{name}={value}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import contextlib
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from ci_envs.containers.firewall import Firewall
+from ci_envs.containers.dockerfile import read_dockerfile
+from ci_envs.containers.firewall import Firewall, fitted
+from ci_envs.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,6 +75,7 @@ def build_image(engine: Engine, request: ImageBuild, work: Work, *, archive: Pat
     Raises :class:`BuildError` where the Dockerfile is to blame, with its line; :class:`BrokenError` where the registry,
     the disk or the engine is; :class:`ToolMissing` where nothing can build.
     """
+    request = replace(request, firewall=_fitting(request))
     for note in request.firewall.notes:
         _log(work, f"{note}\n")
     if engine.kind == "podman":
@@ -81,6 +85,14 @@ def build_image(engine: Engine, request: ImageBuild, work: Work, *, archive: Pat
     from ci_envs.containers.buildkit_build import build_with_buildkit
 
     return build_with_buildkit(engine, request, work, archive)
+
+
+def _fitting(request: ImageBuild) -> Firewall:
+    """The firewall less what this Dockerfile would put into its history."""
+    with contextlib.suppress(UsageError, OSError):  # a file that cannot be read is the builder's to judge
+        text = request.dockerfile.read_text("utf-8", "replace")
+        return fitted(request.firewall, read_dockerfile(text, file=request.shown_as))
+    return request.firewall
 
 
 def _log(work: Work, text: str) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from ci_envs import command
 from ci_envs.containers.build_failures import engine_failure
-from ci_envs.containers.build_tools import Room, failed, firewall_of, inspected, keep, options
+from ci_envs.containers.build_tools import Room, failed, inspected, keep, options
 from ci_envs.containers.builder import BuiltImage
 from ci_envs.containers.buildx import find_buildx
 from ci_envs.errors import BrokenError, BuildError
@@ -88,22 +88,22 @@ class _Build:
         return image
 
     def _build(self, exported: Path | None, metadata: Path) -> None:
-        request, firewall = self.request, firewall_of(self.request)
-        secrets = (*request.secrets, *firewall.secrets)
+        request = self.request
+        secrets = (*request.secrets, *request.firewall.secrets)
         words, variables = self._secrets(secrets)
         argv = [
             *(str(self.buildx.program), "build", "--builder", "default", "--progress", self._form),
             *("--file", str(request.dockerfile), "--metadata-file", str(metadata)),
             *(("--provenance=false", "--sbom=false") if self.buildx.at_least(0, 10) else ()),
             *self._output(exported),
-            *options(request, firewall),
+            *options(request),
             *words,
             str(request.context),
         ]
         environ = {
             # What it notes of its builds stays away from the user's own; the default builder is the engine's.
             "BUILDX_CONFIG": str(self.room.folder / "buildx"),
-            **firewall.build_args,
+            **request.firewall.build_args,
             **variables,
             **self.engine.environ,
         }

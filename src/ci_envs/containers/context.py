@@ -12,7 +12,6 @@ import os
 import posixpath
 import re
 import stat
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +41,6 @@ _OF_ENVIRONMENTS = ("pyvenv.cfg", "conda-meta/history")
 #: How many names a finding tells.
 _NAMED = 5
 _TIMES = (int(EPOCH), int(EPOCH))
-_WORKERS = 4
 _BLOCK = 1 << 20
 
 
@@ -179,6 +177,7 @@ class _Copier:
         self._folder = str(folder)
         self._left = left
         self._folders: set[str] = {""}
+        self._inside: dict[str, bool] = {}
 
     def copy(self, names: Sequence[str], needed: frozenset[str]) -> list[_Row]:
         """Copies what there is of these; what is ``needed`` has to be there."""
@@ -187,8 +186,8 @@ class _Copier:
                 raise UsageError(f"{one_line(name)!r} lies outside the project", file=one_line(name))
         for parent in sorted({posixpath.dirname(name) for name in names}):
             self._make(parent)
-        with ThreadPoolExecutor(_WORKERS) as pool:
-            rows = list(pool.map(lambda name: self._one(name, is_needed=name in needed), names, chunksize=64))
+        # One after another: with threads, files of a few bytes take longer (Python 3.11, two processors).
+        rows = (self._one(name, is_needed=name in needed) for name in names)
         return [row for row in rows if row is not None]
 
     def write(self, name: str, data: bytes) -> _Row:
@@ -223,7 +222,7 @@ class _Copier:
         return self._file(name, source)
 
     def _file(self, name: str, source: str) -> _Row | None:
-        if not f"{os.path.realpath(source)}/".startswith(f"{self._root}/"):
+        if not self._is_inside(posixpath.dirname(name)):
             self._left.outside.append(name)  # a folder above it is a link
             return None
         total, size, target = hashlib.sha256(), 0, Path(self._target(name))
@@ -242,14 +241,19 @@ class _Copier:
     def _link(self, name: str, source: str) -> _Row | None:
         leads = str(Path(source).readlink())
         at = posixpath.normpath(posixpath.join(posixpath.dirname(name), leads))
-        inside = f"{os.path.realpath(source)}/".startswith(f"{self._root}/")
-        if leads.startswith("/") or at.startswith("../") or at == ".." or not inside:
+        if leads.startswith("/") or at.startswith("../") or at == ".." or not self._is_inside(name):
             self._left.outside.append(name)
             return None
         target = Path(self._target(name))
         target.symlink_to(leads)
         os.utime(target, _TIMES, follow_symlinks=False)
         return name, "link", leads, 0
+
+    def _is_inside(self, name: str) -> bool:
+        """Whether it still lies in the project when all links are followed."""
+        if name not in self._inside:
+            self._inside[name] = f"{os.path.realpath(f'{self._root}/{name}')}/".startswith(f"{self._root}/")
+        return self._inside[name]
 
     def _make(self, folder: str) -> None:
         if folder in self._folders:

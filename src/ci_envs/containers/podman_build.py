@@ -27,7 +27,6 @@ from ci_envs.containers.build_tools import (
     Room,
     client_environment,
     failed,
-    firewall_of,
     inspected,
     keep,
     options,
@@ -109,19 +108,19 @@ class _Build:
         return self._looked_at(image, isolation)
 
     def _build(self, isolation: str) -> Ran:
-        request, firewall = self.request, firewall_of(self.request)
-        secrets = (*request.secrets, *firewall.secrets)
+        request = self.request
+        secrets = (*request.secrets, *request.firewall.secrets)
         argv = [
             *(str(self.program), "build", "--format", "oci", "--timestamp", str(request.epoch)),
             *("--file", str(self._dockerfile()), "--tag", request.tag),
             *("--iidfile", str(self.room.folder / "image-id")),
             *(("--isolation", isolation) if isolation else ()),
-            *options(request, firewall),
+            *options(request),
             *self._secrets(),
-            *self._volumes(firewall),
+            *self._volumes(request.firewall),
             str(request.context),
         ]
-        environ = {**firewall.build_args, **self.environ}
+        environ = {**request.firewall.build_args, **self.environ}
         return self.room.run(argv, environ, "podman", epoch=request.epoch, secrets=secrets)
 
     @cached_property
