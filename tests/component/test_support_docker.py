@@ -65,7 +65,7 @@ def pulled(client: DockerClient, registry: str, name: str) -> str:
 
 
 def traces(folder: Path) -> list[str]:
-    """What a machine knows of an engine: files, mounts, processes, bridges, rules and control groups."""
+    """What a machine knows of an engine: files, mounts, processes and its bridge."""
     found = [str(folder)] if folder.exists() else []
     found += [line for line in Path("/proc/self/mountinfo").read_text("utf-8").splitlines() if f"{folder}/" in line]
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -200,6 +200,10 @@ def build(folder: Path, host: str, text: str) -> subprocess.CompletedProcess[str
     return subprocess.run(argv, capture_output=True, text=True, check=False, env=env, timeout=100)
 
 
+def inner_networks() -> list[str]:
+    return [path.name for path in Path("/sys/class/net").iterdir()]
+
+
 @as_root
 def test_two_engines_run_side_by_side_and_leave_nothing(place: Path) -> None:
     first, second = place / "first", place / "second"
@@ -210,18 +214,22 @@ def test_two_engines_run_side_by_side_and_leave_nothing(place: Path) -> None:
     assert [process.wait(100) for process in started] == [0, 0]
 
     told = [docker_command.read_env(folder) for folder in (first, second)]
+    networks = []
     for world in told:
         with connect(world["CI_ENVS_TEST_DOCKER_HOST"]) as client:
             network = client.networks.create("inner")
+            networks.append(f"br-{network.id[:12]}")
             name = pulled(client, world["CI_ENVS_TEST_REGISTRY"], "tiny")
             asked = client.containers.run(name, ["cat", "/etc/hosts"], network=network.name, remove=True)
             assert b"10.2" in asked
+            assert networks[-1] in inner_networks()
     assert len({world["CI_ENVS_TEST_REGISTRY"] for world in told}) == 2
     docker_command.stop(first)
     assert gone(first, 5) == []
     assert engine_at(told[1]["DOCKER_HOST"])
     docker_command.stop(second)
     assert gone(second, 5) == []
+    assert not [net for net in inner_networks() if net in networks]
 
 
 @as_root

@@ -57,10 +57,22 @@ class Bridge:
         ]
 
     def remove(self) -> None:
-        """Takes away the rules and the bridge; what is gone already is no error."""
+        """Takes away the rules, the bridge and those of further networks; what is gone already is no error."""
         for table, chain, *rule in self.rules():
             _tool("iptables", "-w", "-t", table, "-D", chain, *rule)
-        _tool("ip", "link", "delete", self.name)
+        for name in {self.name, *self._inner()}:
+            _tool("ip", "link", "delete", name)
+
+    def _inner(self) -> list[str]:
+        """The bridges of networks that the engine was asked for: it leaves them when it ends."""
+        pool = ipaddress.IPv4Network(self.pool)
+        found = _ask("address", "show", "type", "bridge")
+        return [
+            told["ifname"]
+            for told in found
+            for address in told.get("addr_info", ())
+            if address["family"] == "inet" and ipaddress.IPv4Address(address["local"]) in pool
+        ]
 
 
 def make_bridge(owner: Path) -> Bridge:

@@ -135,9 +135,14 @@ def current_digests(
         if key in digests or key in unknown:
             continue
         try:
-            digests[key] = resolve(engine, _tag_of(image.reference), "", environ, pause=pause).digest
+            found = resolve(engine, _tag_of(image.reference), "", environ, pause=pause)
         except (LockError, BrokenError) as error:
             unknown[key] = error.message
+            continue
+        if found.local:
+            unknown[key] = found.why
+        else:
+            digests[key] = found.digest
     return digests, unknown
 
 

@@ -225,17 +225,20 @@ class _Copier:
         if not self._is_inside(posixpath.dirname(name)):
             self._left.outside.append(name)  # a folder above it is a link
             return None
-        total, size, target = hashlib.sha256(), 0, Path(self._target(name))
+        total, size = hashlib.sha256(), 0
         # What it is may have changed since it was looked at: a pipe would be waited for.
-        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb", buffering=0) as reader, target.open("xb", buffering=0) as writer:
-            mode = 0o755 if os.fstat(descriptor).st_mode & 0o111 else 0o644
-            while block := reader.read(_BLOCK):
-                total.update(block)
-                writer.write(block)
-                size += len(block)
-            os.fchmod(writer.fileno(), mode)
-        os.utime(target, _TIMES)
+        source_file = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(source_file, "rb", buffering=0) as reader:
+            mode = 0o755 if os.fstat(source_file).st_mode & 0o111 else 0o644
+            target = os.open(self._target(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            with os.fdopen(target, "wb") as writer:
+                while block := reader.read(_BLOCK):
+                    total.update(block)
+                    writer.write(block)
+                    size += len(block)
+                writer.flush()
+                os.fchmod(target, mode)
+                os.utime(target, _TIMES)
         return name, f"{mode:o}", total.hexdigest(), size
 
     def _link(self, name: str, source: str) -> _Row | None:

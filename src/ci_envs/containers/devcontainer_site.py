@@ -20,16 +20,17 @@ from ci_envs.errors import BrokenError
 from ci_envs.layout import remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from ci_envs import command
     from ci_envs.containers.devcontainer_config import Devcontainer
     from ci_envs.containers.engine import Engine
+    from ci_envs.layout import Layout
     from ci_envs.model.leg import Leg
     from ci_envs.work import Work
 
-__all__ = ["Site", "mounted_at"]
+__all__ = ["Site", "images_left", "mounted_at"]
 
 
 @dataclass
@@ -65,7 +66,9 @@ class Site:
             ) from error
         handed = work.prefix / "handed"
         handed.mkdir(parents=True)
-        work.prefix.chmod(0o700)
+        handed.chmod(0o700)
+        if sys.platform != "win32" and os.geteuid() == 0:
+            work.prefix.chmod(0o700)  # everybody may write to the copy: see devcontainer_workspace.py
         with engine_errors(f"{engine.title} does not tell its volumes"):
             volumes = frozenset(each["Name"] for each in engine.client.api.volumes().get("Volumes") or ())
         return cls(
@@ -90,11 +93,6 @@ class Site:
         words: list[str | Path] = ["--workspace-folder", self.workspace, "--config", self.workspace / self.read.path]
         return [*words, "--override-config", self.override, *labels]
 
-    @property
-    def image_key(self) -> str:
-        """What the names of the images have in them that the tool builds: the digest of the workspace's path."""
-        return hashlib.sha256(os.fsencode(self.workspace)).hexdigest()
-
     def clear(self) -> None:
         """Removes the container, its volumes and images, and the copy of the project. Needs nothing of them."""
         api = self.engine.client.api
@@ -107,14 +105,10 @@ class Site:
             with contextlib.suppress(Exception):
                 api.remove_volume(name)
         with contextlib.suppress(Exception):
-            for name in self._images():
+            for name in _built_for(self.engine, [self.workspace]):
                 remove_image(self.engine, name)
         with contextlib.suppress(OSError):
             remove_tree(self.prefix)
-
-    def _images(self) -> list[str]:
-        names = (name for each in self.engine.client.api.images() for name in each.get("RepoTags") or ())
-        return [name for name in names if "vsc-" in name and self.image_key in name]
 
     def _give_back(self) -> None:
         """Makes the copy ours again, where the container's users have written files that we may not remove."""
@@ -130,3 +124,16 @@ class Site:
 def mounted_at(attrs: Mapping[str, Any], source: Path) -> list[str]:
     """Where a folder of this machine is inside."""
     return [str(each["Destination"]) for each in attrs.get("Mounts") or () if each.get("Source") == str(source)]
+
+
+def images_left(engine: Engine, layout: Layout, legs: Sequence[str] = ()) -> list[str]:
+    """The names of images that killed runs have left, of the named legs or of all: the tool labels none."""
+    folders = [layout.prefix(leg) for leg in legs] if legs else sorted(layout.state.glob("envs/*"))
+    return _built_for(engine, [path for folder in folders for path in folder.glob("workspace/*")])
+
+
+def _built_for(engine: Engine, workspaces: Iterable[Path]) -> list[str]:
+    """The tool calls an image by its workspace's name, and the digest of its path: ``vsc-demo-<hex>-features``."""
+    keys = [hashlib.sha256(os.fsencode(workspace)).hexdigest() for workspace in workspaces]
+    names = (name for each in engine.client.api.images() for name in each.get("RepoTags") or ())
+    return [name for name in names if "vsc-" in name and any(key in name for key in keys)]

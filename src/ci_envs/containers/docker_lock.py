@@ -277,13 +277,16 @@ def lacks(platforms: Sequence[str], platform: str) -> bool:
 def merged(lock: DockerLock, found: Iterable[LockedImage], *, used: Collection[str] | None = None) -> DockerLock:
     """The lock with what was found now. ``when`` stays where nothing else has changed.
 
-    Entries that nothing was found for stay, too; with ``used``, those whose keys are not in it go.
+    Entries that nothing was found for stay, too; with ``used``, those whose keys are not in it go. What a registry once
+    told is not given up for an image of this machine: the registry may only be down.
     """
     entries = {one.key: one for one in lock.images if used is None or one.key in used}
     for new in found:
         old = entries.get(new.key)
-        same = old is not None and msgspec.structs.replace(new, when=old.when) == old
-        entries[new.key] = old if old is not None and same else new
+        is_kept = old is not None and (
+            (new.local and not old.local) or msgspec.structs.replace(new, when=old.when) == old
+        )
+        entries[new.key] = old if old is not None and is_kept else new
     return DockerLock(_sorted(entries.values()))
 
 

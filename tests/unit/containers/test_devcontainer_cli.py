@@ -124,7 +124,8 @@ def test_words_that_are_no_answer_are_an_error(tmp_path: Path, monkeypatch: pyte
 
 def test_steps_are_told_as_they_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = Said(monkeypatch, up="{}")
-    work, told = a_leg_work(tmp_path), []
+    work = a_leg_work(tmp_path)
+    told: list[str] = []
     work.progress = told.append
     up(Cli(Path("devcontainer"), "0.89.0"), work, READ, [], {})
     as_logged = said.asked[0].as_logged

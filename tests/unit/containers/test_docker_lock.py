@@ -247,6 +247,14 @@ def test_merging_keeps_when_a_tag_was_locked_where_it_is_the_same() -> None:
     assert merged(LOCK, [same, moved, new]).images == (new, PYTHON, moved)
 
 
+def test_an_image_of_this_machine_does_not_take_the_place_of_a_registrys() -> None:
+    own, now = _locked(UV.image, UV.tag, A, local=True), _locked(UV.image, UV.tag, A)
+
+    assert merged(LOCK, [own]) == LOCK
+    assert merged(DockerLock((own,)), [now]).images == (now,)
+    assert merged(DockerLock((own,)), [_locked(UV.image, UV.tag, B, local=True)]).images[0].digest == B
+
+
 def test_merging_keeps_what_others_may_need_unless_it_is_told_what_is_used() -> None:
     assert merged(LOCK, []) == LOCK
     assert merged(LOCK, [], used={UV.key}).images == (UV,)
