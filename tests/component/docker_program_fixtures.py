@@ -14,6 +14,7 @@ from tests.component.program import tidy
 from tests.component.running import PYTHON
 from tests.support.docker_projects import DockerProgram, Forwarder, OwnImage, ReachableIndex, gateway_of
 from tests.support.projects import private_environment
+from tests.support.wheels import make_wheel
 
 from ci_envs.containers.image_tools import requirement_lines
 from ci_envs.resources import resource
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 __all__ = ["MakeDocker", "bridge", "docker_index", "make_docker", "own_base"]
+
+
+#: Names and versions of NVIDIA's wheels; there is nothing in these.
+GPU_WHEELS = (
+    ("nvidia-cuda-runtime-cu12", "12.4.127"),
+    ("nvidia-cublas-cu12", "12.4.5.8"),
+    ("nvidia-cuda-runtime-cu11", "11.8.89"),
+)
 
 
 class MakeDocker(Protocol):
@@ -57,6 +66,8 @@ def docker_index(
     pip_tools = world_wheels(lock=resource("tools/pip-tools.txt"))  # the venv pattern locks with it
     for source in (fruit, wheels_of_pytest, pip_tools, world_wheels(lock=lock)):
         shutil.copytree(source, folder, dirs_exist_ok=True)
+    for name, version in GPU_WHEELS:
+        make_wheel(folder, name, version, modules={f"{name.replace('-', '_')}.py": ""})
     with ReachableIndex(folder) as index, Forwarder(bridge, index.port) as forwarder:
         index.outside = forwarder.address
         yield f"{forwarder.address}/simple/"

@@ -411,6 +411,7 @@ def test_a_background_process_is_ended_when_all_are_but_for_one_that_cleans_up(s
 
     assert ours.wait(5)
     assert cleaner.running
+    ours.end()
     with pytest.raises(InterruptedRun):
         command.start(Command(python("pass")))
     cleaner.end()

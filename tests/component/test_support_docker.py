@@ -218,7 +218,7 @@ def test_two_engines_run_side_by_side_and_leave_nothing(place: Path) -> None:
     for world in told:
         with connect(world["CI_ENVS_TEST_DOCKER_HOST"]) as client:
             network = client.networks.create("inner")
-            networks.append(f"br-{network.id[:12]}")
+            networks.append(f"br-{str(network.id)[:12]}")
             name = pulled(client, world["CI_ENVS_TEST_REGISTRY"], "tiny")
             asked = client.containers.run(name, ["cat", "/etc/hosts"], network=network.name, remove=True)
             assert b"10.2" in asked

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import http.client
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -134,16 +136,18 @@ def _path() -> str:
 
 
 def engine_at(host: str) -> str:
-    """The version of the engine that answers there; empty for none."""
-    import docker
-    from docker.errors import DockerException
+    """The version of the engine that answers at a ``unix://`` address; empty for none.
 
-    try:
-        client = docker.DockerClient(base_url=host, version="auto", timeout=20)
-    except DockerException:
-        return ""
-    with contextlib.closing(client):
-        return str(client.version()["Version"])
+    Asked without the SDK, whose failures keep sockets open.
+    """
+    with contextlib.suppress(OSError, http.client.HTTPException, ValueError), socket.socket(socket.AF_UNIX) as channel:
+        channel.settimeout(20)
+        channel.connect(host.removeprefix("unix://"))
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = channel
+        connection.request("GET", "/version")
+        return str(json.loads(connection.getresponse().read())["Version"])
+    return ""
 
 
 def is_own(host: str) -> bool:
@@ -208,6 +212,10 @@ def clean(folder: Path, *, keep_files: bool = False) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
+    for address in (folder / "exec").rglob("address"):  # where a shim listened, which has not ended by itself
+        listened = Path(address.read_text("utf-8").removeprefix("unix://"))
+        if listened.is_relative_to("/run/containerd/s"):
+            listened.unlink(missing_ok=True)
     for point in _mounts(folder):
         subprocess.run(["umount", "--lazy", point], check=False)
     for bridge in own:

@@ -120,7 +120,10 @@ def commit_all(root: Path, *, origin: str = "") -> str:
         [*words, "commit", "-q", "--allow-empty", "-m", "all", "--date", date],
     ):
         subprocess.run(
-            ["git", "-C", str(root), *argv], check=True, capture_output=True, env={"GIT_COMMITTER_DATE": date, "PATH": _PATH}
+            ["git", "-C", str(root), *argv],
+            check=True,
+            capture_output=True,
+            env={"GIT_COMMITTER_DATE": date, "PATH": _PATH},
         )
     told = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
     return told.stdout.strip()
@@ -174,6 +177,7 @@ class OwnImage:
         with urllib.request.urlopen(request) as answer:
             place = answer.headers["Location"]
         request = urllib.request.Request(f"{place}&digest={facts['digest']}", data, method="PUT")
+        request.add_header("Content-Type", "application/octet-stream")
         with urllib.request.urlopen(request):
             return facts
 
@@ -182,7 +186,9 @@ class OwnImage:
         self._ask("PUT", f"{self.repository}/manifests/{tag or facts['digest']}", data, {"Content-Type": kind})
         return facts
 
-    def _ask(self, method: str, path: str, data: bytes | None = None, headers: Mapping[str, str] | None = None) -> bytes:
+    def _ask(
+        self, method: str, path: str, data: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> bytes:
         request = urllib.request.Request(f"http://{self.address}/v2/{path}", data, method=method)
         for name, value in (headers or {"Accept": ", ".join(_TYPES)}).items():
             request.add_header(name, value)

@@ -21,7 +21,7 @@ from ci_envs.containers.image_facts import inspect_image
 from ci_envs.containers.images import pulled, remove_image
 from ci_envs.containers.inner import inner_leg, inner_pattern, inner_work
 from ci_envs.containers.legs import on_engine, platform_of
-from ci_envs.containers.locking import images_for, known_bases
+from ci_envs.containers.locking import images_for, known_bases, refuse_other_local
 from ci_envs.containers.reading import beside, environment_digest
 from ci_envs.containers.revision import revision_of
 from ci_envs.containers.secrets import Secret, parse_secret
@@ -58,6 +58,7 @@ KEPT = "Dockerfile"
 def build_generated(leg: Leg, lock: Lock, work: Work) -> ContainerEnvironment:
     """The image under the leg's name, and a container of it. :class:`BuildError` where it cannot be built."""
     here = on_engine(leg, work)
+    refuse_other_local(here.engine, images_for(known_bases(leg, work, lock)), work)
     plan, files, secrets = _planned(here, lock, work)
     folder = work.temp / "image"
     staged = stage_context(

@@ -10,7 +10,7 @@ import msgspec
 
 from ci_envs.containers.base_findings import base_findings, secret_findings
 from ci_envs.containers.base_images import base_for, tools_base
-from ci_envs.containers.bases import resolve
+from ci_envs.containers.bases import local_digest, resolve_image
 from ci_envs.containers.docker_lock import (
     NAME,
     DockerLock,
@@ -26,7 +26,7 @@ from ci_envs.containers.inner import inner_leg, inner_pattern, inner_work
 from ci_envs.containers.legs import build_args_of, engine_for, platform_of
 from ci_envs.containers.references import parse_reference
 from ci_envs.containers.written_locks import lock_of_dockerfile
-from ci_envs.errors import BrokenError, LockError
+from ci_envs.errors import BrokenError, BuildError, LockError
 from ci_envs.layout import write_atomically
 from ci_envs.locks.insync import Stale
 from ci_envs.model.lock import Lock
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from ci_envs.containers.base_images import BaseImage as KnownBase
     from ci_envs.containers.bases import Resolved
     from ci_envs.containers.engine import Engine
-    from ci_envs.containers.references import Reference
     from ci_envs.model.leg import Leg
     from ci_envs.work import Work
 
@@ -50,6 +49,7 @@ __all__ = [
     "lock_images",
     "lock_written",
     "locked_images",
+    "refuse_other_local",
     "together",
 ]
 
@@ -149,8 +149,10 @@ def lock_images(
     engine = engine_for(leg, work.config.docker, work.environ)
     names = {one.name for one in stale}
     asked = [one for one in wanted if one.reference and (mode == "update" or not stale or one.reference.key in names)]
-    found = [_resolved(engine, leg, work, one, known) for one in dict.fromkeys(asked)]
+    found = [_resolved(engine, work, one, known, file) for one in dict.fromkeys(asked)]
     if work.policy.solve and mode == "locked":
+        current = {one.key: one.digest for one in found}
+        work.findings += [one for one in base_findings(images, locked_images(work), current, file=file) if one.line]
         refuse_changes(work, NAME, list(_moved(locked_images(work), found)))
         return
     with work.alone(f"project-{work.project_key}"):
@@ -167,7 +169,27 @@ def _stale(leg: Leg, work: Work, images: Sequence[BaseImage]) -> list[Stale]:
     ]
 
 
-def _resolved(engine: Engine, leg: Leg, work: Work, image: BaseImage, known: Mapping[str, str]) -> LockedImage:
+def refuse_other_local(engine: Engine, images: Iterable[BaseImage], work: Work) -> None:
+    """:class:`BuildError` where an image that is in no registry is not, on this engine, the one that was locked.
+
+    BuildKit finds no such image by its digest, so that it is built on by its name.
+    """
+    locked = locked_images(work).by_key()
+    for image in images:
+        entry = locked.get(image.reference.key) if image.reference and image.needed else None
+        if image.reference is None or entry is None or not entry.local or image.reference.digest:
+            continue
+        here = local_digest(engine, image.reference, work.environ)
+        if here != entry.digest:
+            has = f"is {here} here" if here else "is not here"
+            raise BuildError(
+                f"{image.shown} was locked as {entry.digest}, and {has}; no registry has it",
+                file=NAME,
+                hint=f"bring that image, or lock the one that is here: {work.lock_command('--upgrade')}",
+            )
+
+
+def _resolved(engine: Engine, work: Work, image: BaseImage, known: Mapping[str, str], file: str) -> LockedImage:
     """The digest of today; the one that is known where no registry can be asked."""
     reference = image.reference
     assert reference is not None  # noqa: S101 - the caller has left others out
@@ -175,7 +197,7 @@ def _resolved(engine: Engine, leg: Leg, work: Work, image: BaseImage, known: Map
     new = LockedImage(image=reference.name, tag=reference.tag, when=now, digest="")
     fallback = known.get(reference.key, "")
     try:
-        answer = _asked(engine, reference, image.platform or platform_of(leg), work)
+        answer = _asked(engine, image, work, file)
     except BrokenError as error:
         if not fallback:
             raise
@@ -185,10 +207,10 @@ def _resolved(engine: Engine, leg: Leg, work: Work, image: BaseImage, known: Map
     return msgspec.structs.replace(new, digest=answer.digest, platforms=answer.platforms, local=answer.local)
 
 
-def _asked(engine: Engine, reference: Reference, platform: str, work: Work) -> Resolved:
+def _asked(engine: Engine, image: BaseImage, work: Work, file: str) -> Resolved:
     if work.policy.offline:
-        raise BrokenError(f"{reference.familiar} cannot be looked up offline", hint="lock it where there is a network")
-    return resolve(engine, reference, platform, work.environ)
+        raise BrokenError(f"{image.shown} cannot be looked up offline", hint="lock it where there is a network")
+    return resolve_image(engine, image, platform_of(work.leg), work.environ, file=file)
 
 
 def _moved(lock: DockerLock, found: Iterable[LockedImage]) -> Iterable[Stale]:

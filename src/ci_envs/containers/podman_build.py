@@ -132,17 +132,19 @@ class _Build:
         there = self.engine.client.info().get("DockerRootDir")
         return {} if own and own.stdout.strip() == there else self.engine.environ
 
-    def _dockerfile(self) -> Path:
+    @cached_property
+    def text(self) -> str:
         """The Dockerfile without our mounts; its lines stay where they are."""
         try:
-            text = self.request.dockerfile.read_text("utf-8")
-        except (OSError, ValueError):
-            return self.request.dockerfile
-        bare = without_our_mounts(text)
-        if bare == text:
+            return without_our_mounts(self.request.dockerfile.read_text("utf-8", "surrogateescape"))
+        except OSError:
+            return ""  # Podman will say so
+
+    def _dockerfile(self) -> Path:
+        if not self.text:
             return self.request.dockerfile
         path = self.room.folder / "Dockerfile"
-        path.write_text(bare, "utf-8")
+        path.write_text(self.text, "utf-8", "surrogateescape")
         return path
 
     def _secrets(self) -> Iterator[str]:
@@ -156,7 +158,6 @@ class _Build:
         A file that an image has not is an empty one in it afterwards. So uv's is there only for a Dockerfile that
         speaks of uv, and the bundle of certificates only where no RUN may want to replace it.
         """
-        text = self._text()
         for secret in firewall.secrets:
             file = self.room.secret_file(secret)
             if secret.id == PIP:
@@ -164,22 +165,16 @@ class _Build:
                 file.write_text(secret.value.replace(f"/run/secrets/{CA}", _CA_FILE), "utf-8")
             file.chmod(0o644)
             targets = {PIP: ("/etc/pip.conf",), UV: ("/etc/uv/uv.toml",), CA: (_CA_FILE,)}.get(secret.id, ())
-            if secret.id == UV and not re.search(r"\buvx?\b", text):
+            if secret.id == UV and not re.search(r"\buvx?\b", self.text):
                 continue
-            if secret.id == CA and not self._replaces_bundle(text):
+            if secret.id == CA and not self._replaces_bundle():
                 targets = (*targets, BUNDLE)
             for target in targets:
                 yield from ("--volume", f"{file}:{target}:ro")
 
-    def _text(self) -> str:
+    def _replaces_bundle(self) -> bool:
         try:
-            return self.request.dockerfile.read_text("utf-8", "replace")
-        except OSError:
-            return ""
-
-    def _replaces_bundle(self, text: str) -> bool:
-        try:
-            instructions = read_dockerfile(text, file=self.request.shown_as).instructions
+            instructions = read_dockerfile(self.text, file=self.request.shown_as).instructions
         except UsageError:
             return True
         return any(replaces_bundle(one) for one in instructions if one.name == "RUN")

@@ -11,7 +11,7 @@ from ci_envs.containers.dockerfile import read_dockerfile
 from ci_envs.containers.firewall import mounted, user_firewall
 from ci_envs.containers.generated import told
 from ci_envs.containers.legs import build_args_of, on_engine, platform_of
-from ci_envs.containers.locking import images_in, locked_images
+from ci_envs.containers.locking import images_in, locked_images, refuse_other_local
 from ci_envs.containers.revision import revision_of
 from ci_envs.containers.secrets import parse_secret
 
@@ -34,6 +34,7 @@ def build_written(leg: Leg, lock: Lock, work: Work, file: str) -> ContainerEnvir
     docker, here = work.config.docker, on_engine(leg, work)
     images = images_in(leg, work, file)
     digests = locked_images(work).digests(local=here.engine.kind == "podman")
+    refuse_other_local(here.engine, images, work)
     firewall = user_firewall(work, network=docker.network)
     text = pinned_text(work.project.text(file) or "", images, digests)
     text = mounted(text, read_dockerfile(text, file=file), firewall)
