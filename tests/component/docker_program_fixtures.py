@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from tests.component.program import tidy
-from tests.component.running import PYTHON
 from tests.support.docker_projects import DockerProgram, Forwarder, OwnImage, ReachableIndex, gateway_of
 from tests.support.projects import private_environment
 from tests.support.wheels import make_wheel
@@ -104,10 +103,10 @@ def make_docker(
     def program(name: str, files: Mapping[str, str], *, config: str = "") -> DockerProgram:
         env = private_environment(docker_index, tmp_path / "home", cache)
         env |= {"DOCKER_HOST": engine_host, "PIP_TRUSTED_HOST": bridge, "PIP_DEFAULT_TIMEOUT": "30"}
-        told = {path: text.replace("BASE", base_image).replace("PYTHON", PYTHON) for path, text in files.items()}
-        if config:
-            told["ci-envs.yml"] = config.replace("BASE", base_image)
-        one = DockerProgram(tmp_path / name, env, files=told, started=started, client=engine_client)
+        told = {**files, "ci-envs.yml": config} if config else files
+        one = DockerProgram(
+            tmp_path / name, env, files=told, started=started, client=engine_client, base=base_image
+        )
         made.append(one)
         return one
 

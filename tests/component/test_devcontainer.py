@@ -22,6 +22,8 @@ from tests.support.features import Feature, publish
 from tests.support.projects import write_project
 from tests.support.work import a_leg, an_order
 
+from ci_envs.containers.devcontainer_site import images_left
+from ci_envs.containers.engine import find_engine
 from ci_envs.containers.labels import LABEL_STATE, state_key
 from ci_envs.layout import Layout
 from ci_envs.order import prepare
@@ -391,7 +393,10 @@ def test_the_users_index_settings_reach_commands_inside_and_no_image(bench: Benc
 
 
 def test_a_killed_run_leaves_no_container(bench: Bench) -> None:
-    bench.write({"postCreateCommand": "true"})
+    bench.write(
+        {"build": {"dockerfile": "Dockerfile"}, "postCreateCommand": "true"},
+        **{".devcontainer/Dockerfile": f"FROM {bench.base}\nRUN true\n"},
+    )
     script = (
         "import sys\n"
         "from ci_envs.patterns.devcontainer import Devcontainer\n"
@@ -410,9 +415,12 @@ def test_a_killed_run_leaves_no_container(bench: Bench) -> None:
         log = bench.folder / f".ci-envs/logs/{LEG.id}/test.log"
         _wait_for(lambda: log.is_file() and "sleep 300" in log.read_text(), 120)
         process.send_signal(signal.SIGKILL)
-    _wait_for(lambda: not [name for name in bench.left() if name.startswith("/")][:1] or not _containers(bench), 30)
+    _wait_for(lambda: not _containers(bench), 30)
     assert _containers(bench) == []
-    # What else it left is the next run's to remove.
+    # What else it left can be found, and is the next run's to remove.
+    engine, layout = find_engine("docker", bench.env), Layout.at(bench.folder, {})
+    assert len(images_left(engine, layout)) == len(images_left(engine, layout, [LEG.id])) == 1
+    assert images_left(engine, layout, ["uv-py312-linux-x86_64"]) == []
     assert bench.run("run").record.status == "passed"
 
 

@@ -148,7 +148,8 @@ def test_a_file_that_the_ignore_file_keeps_out_is_said_to_be_missing(make_docker
         ("{base-image: 'Upper/Case'}", "Upper/Case"),
         ("{installer: conda, base-image: BASE}", "conda"),
         ("{secrets: ['id=token,env=NO_SUCH']}", "NO_SUCH"),
-        ("{context: ../..}", "context"),
+        ("{context: ../..}", "lies outside the project"),
+        ("{context: nowhere}", "nowhere"),
         ("{file: ../Dockerfile}", "Dockerfile"),
     ],
 )

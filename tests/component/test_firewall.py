@@ -190,17 +190,20 @@ def test_nothing_of_it_is_left_anywhere(builds: Builds, tmp_path: Path, monkeypa
     assert not any(".wh." in name for name in names), "a file of the base was deleted by a mount"
 
 
-def test_an_image_is_the_same_with_it_and_without(builds: Builds) -> None:
+def test_an_image_is_the_same_with_it_and_without(builds: Builds, tmp_path: Path) -> None:
     plain = "FROM BASE\nRUN echo 1 > /one\nRUN mkdir /two && touch /etc/two\n"
-    without = builds.build(plain, no_cache=True)
+    without = builds.build(plain, no_cache=True, archive=tmp_path / "without.tar")
     text, asked = _handed(builds, plain)
-    handed = builds.build(text, no_cache=True, **asked)
+    handed = builds.build(text, no_cache=True, archive=tmp_path / "handed.tar", **asked)
     if builds.engine.kind == "docker":
         assert handed == without
     else:
-        # Where a volume was, an empty file stays: pip.conf. Nothing else of it does.
-        assert len(handed.layers) == len(without.layers)
-        assert handed.layers[-1] == without.layers[-1] or handed.reproducible
+        # Buildah keeps an empty file where a volume was and the image had none.
+        assert _names(tmp_path / "handed.tar") - _names(tmp_path / "without.tar") == {"etc/pip.conf"}
+
+
+def _names(archive: Path) -> set[str]:
+    return {name.partition(":")[2] for name, _ in everything_in(archive) if ":" in name}
 
 
 def test_certificates_can_be_installed_all_the_same(builds: Builds) -> None:

@@ -130,6 +130,45 @@ def test_the_content_alone_is_had_faster_and_says_so(builds: Builds) -> None:
         assert "only the content" in image.why_not
 
 
+def test_kept_layers_make_the_same_image_and_are_not_sent_again(docker_builds: Builds, tmp_path: Path) -> None:
+    text, layers = "FROM BASE\nRUN echo 1 > /x\n", tmp_path / "layers"
+    without = docker_builds.build(text, archive=tmp_path / "without.tar")
+    first = docker_builds.build(text, layers=layers)
+    docker_builds.engine.client.api.remove_image(docker_builds.tag, force=True)
+    loaded = docker_builds.build(text, layers=layers)
+    docker_builds.steps.clear()
+    named = docker_builds.build(text, layers=layers, archive=tmp_path / "named.tar")
+    assert without == first == loaded == named
+    assert "loading the image" not in docker_builds.steps
+    assert _blobs(tmp_path / "named.tar") == _blobs(tmp_path / "without.tar")
+
+
+def test_kept_layers_are_those_of_the_last_image_alone(docker_builds: Builds, tmp_path: Path) -> None:
+    layers = tmp_path / "layers"
+    docker_builds.build("FROM BASE\nRUN echo 1 > /x\n", layers=layers)
+    before = set((layers / "blobs" / "sha256").iterdir())
+    image = docker_builds.build("FROM BASE\nRUN echo 2 > /x\n", layers=layers)
+    after = set((layers / "blobs" / "sha256").iterdir())
+    assert len(after) == len(before)
+    assert len(after & before) == len(image.layers) - 1
+
+
+def test_a_damaged_layer_is_not_taken_and_not_kept(docker_builds: Builds, tmp_path: Path) -> None:
+    text, layers = "FROM BASE\nRUN echo 1 > /damaged\n", tmp_path / "layers"
+    image = docker_builds.build(text, layers=layers)
+    docker_builds.clean()
+    for blob in (layers / "blobs" / "sha256").iterdir():
+        if blob.stat().st_size < 500 and not blob.read_bytes().startswith(b"{"):
+            blob.write_bytes(b"x" * blob.stat().st_size)
+    with pytest.raises(BrokenError, match="a kept layer is altered"):
+        docker_builds.build(text, layers=layers)
+    assert docker_builds.build(text, layers=layers) == image
+
+
+def _blobs(archive: Path) -> set[str]:
+    return {name for name, _ in everything_in(archive) if name.startswith("blobs/") and ":" not in name}
+
+
 def test_an_older_image_store_builds_and_says_why_it_cannot_rewrite(docker_builds: Builds, tmp_path: Path) -> None:
     docker_builds.engine = replace(docker_builds.engine, store="classic")
     image = docker_builds.build("FROM BASE\nRUN echo 1 > /x\n", archive=tmp_path / "x.tar")

@@ -187,10 +187,6 @@ def test_a_kept_dockerfile_builds_the_same_by_hand_and_is_the_projects_own(make_
     text = (program.root / "Dockerfile").read_text()
     first = digests(program)
 
-    by_hand = build_by_hand(program)
-    said = program.client.containers.run(by_hand, ["python", "-c", "import apple, basket, plum"], remove=True)
-    assert said == b""
-
     refused = program.run("--keep-dockerfile")
     assert refused.code == 2, refused.said
     assert "there is a Dockerfile already, which is not written over" in refused.said
@@ -203,6 +199,9 @@ def test_a_kept_dockerfile_builds_the_same_by_hand_and_is_the_projects_own(make_
     assert record.lock is not None
     assert record.lock.path == f"locks/{outside_leg('uv')}.txt"
     assert digests(program) == first
+    by_hand = build_by_hand(program)
+    said = program.client.containers.run(by_hand, ["python", "-c", "import apple, basket, plum"], remove=True)
+    assert said == b""
     assert program.inspect()["RootFS"]["Layers"] == program.client.api.inspect_image(by_hand)["RootFS"]["Layers"]
     program.client.api.remove_image(by_hand, force=True)
 

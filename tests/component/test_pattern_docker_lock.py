@@ -151,7 +151,7 @@ def test_a_base_that_is_nowhere_is_said_with_its_line(make_docker: MakeDocker, o
     program = make_docker("project", files(own_base, "ARG A=1\n\nFROM OWN:nothing\n"))
     code, said = lock(program)
     assert code == 5, said
-    assert f"Dockerfile:3: {own_base.name}:nothing is not there" in said
+    assert f"Dockerfile:3: {own_base.name}:nothing is not in" in said
     assert not (program.root / "docker.lock").exists()
 
 

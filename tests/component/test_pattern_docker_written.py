@@ -159,7 +159,7 @@ def test_what_lies_beside_the_tests_is_there(two):
 
 
 def test_the_images_own_sources_are_tested_with_tests_that_it_leaves_out(make_docker: MakeDocker) -> None:
-    program = make_docker("basket", IN_BASKET)
+    program = make_docker("basket", IN_BASKET, config="test: {command: python -m pytest}\n")
     program.green()
     tests = program.told().tests
     assert tests is not None

@@ -189,6 +189,6 @@ def stop(folder: Path) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
         time.sleep(0.1)
-    if pid:
+    if pid := _keeper(folder):
         os.kill(pid, signal.SIGKILL)
     clean(folder)

@@ -207,6 +207,8 @@ class DockerProgram(Program):
     words: tuple[str, ...] = ("--pattern=docker", f"--python={PYTHON}")
     leg: str = DOCKER_LEG
     client: Any = field(default=None, repr=False)
+    #: What ``BASE`` in a file stands for.
+    base: str = ""
 
     @property
     def layout(self) -> Layout:
@@ -246,11 +248,19 @@ class DockerProgram(Program):
         path = self.layout.log(self.leg, "build")
         return path.read_text("utf-8") if path.is_file() else ""
 
+    def __post_init__(self) -> None:
+        self.files = {name: self.filled(text) for name, text in self.files.items()}
+        super().__post_init__()
+
+    def filled(self, text: str) -> str:
+        """A text of the project with the image's name in it, and this Python's series for ``PYTHON``."""
+        return text.replace("BASE", self.base).replace("PYTHON", PYTHON)
+
     def write(self, files: Mapping[str, str]) -> None:
-        """Writes files of the project anew."""
+        """Writes files of the project anew; ``BASE`` stands for the Python image."""
         for name, text in files.items():
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.root / name).write_text(text, encoding="utf-8")
+            (self.root / name).write_text(self.filled(text), encoding="utf-8")
 
     def report(self, done: Done) -> Report:
         """What a verb printed with ``--json``."""

@@ -46,6 +46,8 @@ class ImageBuild:
     network: str = ""
     #: Only its content is of interest: no archive, and time stamps as they come.
     plain: bool = False
+    #: A folder that keeps the layers for the next build, which then has less to fetch. BuildKit alone fills it.
+    layers: Path | None = None
     #: The user's name of the Dockerfile, for messages.
     shown_as: str = "Dockerfile"
 

@@ -13,7 +13,7 @@ import msgspec
 from ci_envs import __version__, sources
 from ci_envs.building import Built, Facts
 from ci_envs.containers.cleaning import note_engine
-from ci_envs.containers.images import image_id, remove_image
+from ci_envs.containers.images import image_id, name_also, remove_image
 from ci_envs.containers.inner import dockerfile_of
 from ci_envs.containers.leftovers import remove_leftovers
 from ci_envs.containers.legs import LegOnEngine, engine_for, on_engine
@@ -65,7 +65,8 @@ def build_image_of(pattern: Pattern, order: Order, lock: Lock, work: Work) -> Bu
     note_engine(work.layout, leg.engine)
     # The leg's lock is ours: whatever runs there was left by a run that was killed.
     remove_leftovers(leg.engine, leg.state, order.leg.id)
-    remove_image(leg.engine, leg.draft)
+    for name in (leg.draft, leg.former):
+        remove_image(leg.engine, name)
     inputs = _inputs(lock, work, leg.engine)
     last = _read(work.layout.image(order.leg.id))
     why = _why_anew(order) or _why_not_kept(pattern, last, inputs, leg.engine)
@@ -80,9 +81,11 @@ def build_image_of(pattern: Pattern, order: Order, lock: Lock, work: Work) -> Bu
         raise CheckError(
             f"{order.leg.id} is not as it was built: {why}", hint=f"build it again with: {order.reproduce}"
         )
-    environment, facts = _built(pattern, lock, work, inputs)
-    if last and last.facts.image and facts.image and last.facts.image.id != facts.image.id:
-        remove_image(leg.engine, last.facts.image.id)
+    name_also(leg.engine, leg.tag, leg.former)
+    try:
+        environment, facts = _built(pattern, lock, work, inputs)
+    finally:
+        remove_image(leg.engine, leg.former)
     return Built(environment, facts, inputs, kept=False, why=f"built: {why}")
 
 

@@ -7,21 +7,25 @@ built as it comes, and says that it is not reproducible.
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from ci_envs import command
+from ci_envs.containers import oci_layout
 from ci_envs.containers.build_failures import engine_failure
 from ci_envs.containers.build_tools import Room, failed, inspected, keep, options
 from ci_envs.containers.builder import BuiltImage
 from ci_envs.containers.buildx import find_buildx
+from ci_envs.containers.images import image_id
 from ci_envs.errors import BrokenError, BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from ci_envs.containers.build_output import Form
@@ -73,21 +77,25 @@ class _Build:
 
     def run(self, archive: Path | None) -> BuiltImage:
         """Builds, loads, looks at the result."""
-        rewritten = not self.why_not
-        exported = self.room.folder / "image.tar"
         metadata = self.room.folder / "metadata.json"
-        self._build(exported if rewritten else None, metadata)
+        self._build(metadata)
         told = _Metadata.read(metadata)
-        if rewritten:
-            self._load(exported)
-        image = self._looked_at(told, rewritten)
+        exported = self._loaded(told) if not self.why_not else None
+        image = self._looked_at(told)
         if archive is not None:
-            if not rewritten:
-                self._save(exported)
-            keep(exported, archive)
+            keep(exported or self._saved(told), archive)
         return image
 
-    def _build(self, exported: Path | None, metadata: Path) -> None:
+    @property
+    def _folder(self) -> Path | None:
+        """Where the layers are kept, as buildx can since 0.10."""
+        return self.request.layers if self.buildx.at_least(0, 10) and not self.why_not else None
+
+    @property
+    def _exported(self) -> Path:
+        return self.room.folder / "image.tar"
+
+    def _build(self, metadata: Path) -> None:
         request = self.request
         secrets = (*request.secrets, *request.firewall.secrets)
         words, variables = self._secrets(secrets)
@@ -95,7 +103,7 @@ class _Build:
             *(str(self.buildx.program), "build", "--builder", "default", "--progress", self._form),
             *("--file", str(request.dockerfile), "--metadata-file", str(metadata)),
             *(("--provenance=false", "--sbom=false") if self.buildx.at_least(0, 10) else ()),
-            *self._output(exported),
+            *self._output(),
             *options(request),
             *words,
             str(request.context),
@@ -115,10 +123,14 @@ class _Build:
     def _form(self) -> Form:
         return "rawjson" if self.buildx.at_least(0, 13) else "plain"
 
-    def _output(self, exported: Path | None) -> tuple[str, ...]:
-        if exported is None:
+    def _output(self) -> tuple[str, ...]:
+        if self.why_not:
             return ("--load", "--tag", self.request.tag)
-        return ("--output", f"type=oci,dest={exported},rewrite-timestamp=true,name={self.request.tag}")
+        where = f"dest={self._exported}"
+        if self._folder is not None:
+            oci_layout.begin(self._folder)
+            where = f"tar=false,dest={self._folder}"
+        return ("--output", f"type=oci,{where},rewrite-timestamp=true,name={self.request.tag}")
 
     def _secrets(self, secrets: Sequence[Secret]) -> tuple[list[str], dict[str, str]]:
         words: list[str] = []
@@ -132,36 +144,48 @@ class _Build:
                 words += ["--secret", f"id={secret.id},src={self.room.secret_file(secret)}"]
         return words, variables
 
+    def _loaded(self, told: _Metadata) -> Path | None:
+        """The archive that the engine was given; ``None`` where it had the image, and only its name was given."""
+        if self._folder is None:
+            self._load(self._exported)
+            return self._exported
+        oci_layout.prune(self._folder, told.manifest)
+        repository, _, tag = self.request.tag.rpartition(":")
+        with engine_trouble(self.engine):
+            if image_id(self.engine, told.manifest) == told.manifest:
+                self.engine.client.api.tag(told.manifest, repository, tag)
+                return None
+        try:
+            oci_layout.write_archive(self._folder, told.manifest, self._exported)
+            self._load(self._exported)
+        except BrokenError:
+            shutil.rmtree(self._folder, ignore_errors=True)  # a layer may be damaged: the next build sends all of them
+            raise
+        return self._exported
+
     def _load(self, exported: Path) -> None:
         command.refuse_when_stopping("before the image was loaded")
         self.work.progress("loading the image")
-        import docker
+        with engine_trouble(self.engine), exported.open("rb") as stream:
+            api = self.engine.client.api
+            for told in api.load_image(stream):  # type: ignore[no-untyped-call]  # its stubs have no types here
+                if error := told.get("error"):
+                    raise engine_failure(str(error), self.engine.title)
 
-        try:
-            with exported.open("rb") as stream:
-                api = self.engine.client.api
-                for told in api.load_image(stream):  # type: ignore[no-untyped-call]  # its stubs have no types here
-                    if error := told.get("error"):
-                        raise engine_failure(str(error), self.engine.title)
-        except (docker.errors.DockerException, OSError) as error:
-            raise engine_failure(str(error), self.engine.title) from error
+    def _saved(self, told: _Metadata) -> Path:
+        """An archive of an image of which none was made."""
+        if self._folder is not None:
+            oci_layout.write_archive(self._folder, told.manifest, self._exported)
+            return self._exported
+        with engine_trouble(self.engine), self._exported.open("wb") as file:
+            for piece in self.engine.client.api.get_image(self.request.tag):
+                file.write(piece)
+        return self._exported
 
-    def _save(self, exported: Path) -> None:
-        """An image that was not exported, as the engine has it."""
-        import docker
-
-        try:
-            stream = self.engine.client.api.get_image(self.request.tag)
-            with exported.open("wb") as file:
-                for piece in stream:
-                    file.write(piece)
-        except docker.errors.DockerException as error:
-            raise engine_failure(str(error), self.engine.title) from error
-
-    def _looked_at(self, told: _Metadata, rewritten: bool) -> BuiltImage:
+    def _looked_at(self, told: _Metadata) -> BuiltImage:
         request, engine = self.request, self.engine
         found = inspected(engine, request.tag)
-        if rewritten and found["Id"] != told.manifest:
+        if not self.why_not and found["Id"] != told.manifest:
             raise BrokenError(
                 f"{engine.title} calls the image {found['Id']}, and its builder said {told.manifest}",
                 hint="the engine's image store was changed meanwhile: run it once more",
@@ -174,9 +198,20 @@ class _Build:
             layers=tuple((found.get("RootFS") or {}).get("Layers") or ()),
             bytes=int(found.get("Size") or 0),
             builder=f"{self.buildx.title}, BuildKit of {engine.title}",
-            reproducible=rewritten,
+            reproducible=not self.why_not,
             why_not=self.why_not,
         )
+
+
+@contextlib.contextmanager
+def engine_trouble(engine: Engine) -> Iterator[None]:
+    """What goes wrong between us and the engine, in a sentence."""
+    import docker
+
+    try:
+        yield
+    except (docker.errors.DockerException, OSError) as error:
+        raise engine_failure(str(error), engine.title) from error
 
 
 class _Metadata(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from ci_envs.containers.engine import find_engine
 from ci_envs.containers.images import remove_image
 from ci_envs.containers.labels import image_name, image_repository, state_key
 from ci_envs.containers.leftovers import remove_leftovers
-from ci_envs.containers.legs import DRAFT
+from ci_envs.containers.legs import DRAFT, FORMER
 from ci_envs.errors import CiEnvsError
 from ci_envs.layout import write_atomically
 
@@ -50,11 +50,10 @@ def _of(engine: Engine, key: str, legs: Sequence[str]) -> Iterator[str]:
     for leg in legs or ("",):
         for what in remove_leftovers(engine, key, leg):
             yield f"{engine.kind}: {what}"
-    wanted = {image_name(key, f"{leg}{ending}") for leg in legs for ending in ("", DRAFT)}
+    wanted = {image_name(key, f"{leg}{ending}") for leg in legs for ending in ("", DRAFT, FORMER)}
     for image in engine.client.api.images(name=image_repository(key)):
         for name in image["RepoTags"] or ():
-            plain = name.removeprefix("docker.io/").removeprefix("localhost/")
-            if not wanted or plain in wanted:
+            if not wanted or name in wanted:
                 remove_image(engine, name)
                 yield f"{engine.kind}: image {name}"
 

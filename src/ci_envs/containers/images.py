@@ -10,7 +10,7 @@ from ci_envs.errors import BrokenError
 if TYPE_CHECKING:
     from ci_envs.containers.engine import Engine
 
-__all__ = ["image_id", "pulled", "remove_image"]
+__all__ = ["image_id", "name_also", "pulled", "remove_image"]
 
 
 def image_id(engine: Engine, name: str) -> str:
@@ -21,6 +21,15 @@ def image_id(engine: Engine, name: str) -> str:
         return str(engine.client.images.get(name).attrs["Id"])
     except NotFound:
         return ""
+
+
+def name_also(engine: Engine, name: str, other: str) -> None:
+    """Gives what a name stands for another name, too; nothing where it stands for nothing."""
+    from docker.errors import NotFound
+
+    repository, _, tag = other.rpartition(":")
+    with contextlib.suppress(NotFound):
+        engine.client.api.tag(name, repository, tag, force=True)
 
 
 def remove_image(engine: Engine, name: str) -> None:

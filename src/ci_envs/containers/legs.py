@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from ci_envs.model.leg import Leg
     from ci_envs.work import Work
 
-__all__ = ["DRAFT", "LegOnEngine", "build_args_of", "engine_for", "on_engine", "platform_of"]
+__all__ = ["DRAFT", "FORMER", "LegOnEngine", "build_args_of", "engine_for", "on_engine", "platform_of"]
 
 #: Behind a leg's id in the name of an image that is only looked at: no leg has an id with two hyphens in a row.
 DRAFT = "--draft"
+#: The same for the image that a new one is about to replace.
+FORMER = "--former"
 
 # As OCI's image specification spells architectures (its config.md goes by Go's GOARCH).
 _ARCHES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -58,6 +60,14 @@ class LegOnEngine:
     def draft(self) -> str:
         """The name of one that is only looked at."""
         return image_name(self.state, f"{self.leg.id}{DRAFT}")
+
+    @property
+    def former(self) -> str:
+        """The name of the last one while its successor is loaded.
+
+        Both may share every layer, and containerd may take those of an image that has lost its name away in between.
+        """
+        return image_name(self.state, f"{self.leg.id}{FORMER}")
 
     @property
     def folder(self) -> Path:

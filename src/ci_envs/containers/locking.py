@@ -59,7 +59,7 @@ def lock_generated(leg: Leg, work: Work) -> Lock:
     pattern = inner_pattern(leg, work.project, work.config)
     inner = pattern.lock(inner_leg(leg, pattern.name), inner_work(work, pattern))
     bases = known_bases(leg, work, inner)
-    lock_images(leg, work, images_for(bases), {_key(base): base.digest for base in bases if base.digest})
+    lock_images(leg, work, images_for(bases), {_key(base): base.digest for base in bases if base.digest}, "")
     return together(work, inner, images_for(bases))
 
 
@@ -126,15 +126,13 @@ def _key(base: KnownBase) -> str:
     return parse_reference(base.image).key
 
 
-def lock_images(
-    leg: Leg, work: Work, images: Sequence[BaseImage], known: Mapping[str, str], file: str = "Dockerfile"
-) -> None:
+def lock_images(leg: Leg, work: Work, images: Sequence[BaseImage], known: Mapping[str, str], file: str) -> None:
     """Sees to it that ``docker.lock`` has every image that carries no digest of its own, as the policy asks.
 
-    ``known`` are digests that serve where no registry can be asked.
+    ``known`` are digests that serve where no registry can be asked; ``file`` names the images.
     """
     mode = work.policy.mode
-    stale = _stale(leg, work, images)
+    stale = _stale(work, images)
     if stale and mode in ("locked", "frozen"):
         line = next((one.line for one in images if one.reference and one.reference.key == stale[0].name), 0)
         raise LockError(
@@ -159,11 +157,16 @@ def lock_images(
         _write(work, found)
 
 
-def _stale(leg: Leg, work: Work, images: Sequence[BaseImage]) -> list[Stale]:
-    lock, platforms = locked_images(work), (platform_of(leg), *work.config.docker.platforms)
+def _platforms(work: Work) -> tuple[str, ...]:
+    """The leg's own, and those that are configured."""
+    return tuple(dict.fromkeys((platform_of(work.leg), *work.config.docker.platforms)))
+
+
+def _stale(work: Work, images: Sequence[BaseImage]) -> list[Stale]:
+    lock = locked_images(work)
     return [
         Stale(code="missing", message=one.message, name=one.key, file=NAME)
-        for platform in dict.fromkeys(platforms)
+        for platform in _platforms(work)
         for one in staleness(lock, images, platform=platform)
         if one.kind != "unused"
     ]
@@ -197,7 +200,7 @@ def _resolved(engine: Engine, work: Work, image: BaseImage, known: Mapping[str, 
     new = LockedImage(image=reference.name, tag=reference.tag, when=now, digest="")
     fallback = known.get(reference.key, "")
     try:
-        answer = _asked(engine, image, work, file)
+        answer = [_asked(engine, image, platform, work, file) for platform in _platforms(work)][-1]
     except BrokenError as error:
         if not fallback:
             raise
@@ -207,10 +210,11 @@ def _resolved(engine: Engine, work: Work, image: BaseImage, known: Mapping[str, 
     return msgspec.structs.replace(new, digest=answer.digest, platforms=answer.platforms, local=answer.local)
 
 
-def _asked(engine: Engine, image: BaseImage, work: Work, file: str) -> Resolved:
+def _asked(engine: Engine, image: BaseImage, platform: str, work: Work, file: str) -> Resolved:
+    """Errors say where the image is named."""
     if work.policy.offline:
         raise BrokenError(f"{image.shown} cannot be looked up offline", hint="lock it where there is a network")
-    return resolve_image(engine, image, platform_of(work.leg), work.environ, file=file)
+    return resolve_image(engine, image, platform, work.environ, file=file)
 
 
 def _moved(lock: DockerLock, found: Iterable[LockedImage]) -> Iterable[Stale]:

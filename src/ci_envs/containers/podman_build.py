@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 from dataclasses import dataclass
 from functools import cached_property
@@ -135,16 +136,23 @@ class _Build:
     @cached_property
     def text(self) -> str:
         """The Dockerfile without our mounts; its lines stay where they are."""
-        try:
-            return without_our_mounts(self.request.dockerfile.read_text("utf-8", "surrogateescape"))
-        except OSError:
-            return ""  # Podman will say so
+        return without_our_mounts(self._written)
+
+    @cached_property
+    def _written(self) -> str:
+        with contextlib.suppress(OSError):  # Podman will say so
+            return self.request.dockerfile.read_text("utf-8", "surrogateescape")
+        return ""
 
     def _dockerfile(self) -> Path:
-        if not self.text:
-            return self.request.dockerfile
+        written = self.request.dockerfile
+        if self.text == self._written:
+            return written
         path = self.room.folder / "Dockerfile"
         path.write_text(self.text, "utf-8", "surrogateescape")
+        ignored = written.with_name(f"{written.name}.dockerignore")
+        if ignored.is_file():
+            shutil.copy(ignored, f"{path}.dockerignore")
         return path
 
     def _secrets(self) -> Iterator[str]:

@@ -47,6 +47,10 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: Of a file that a command has written for us, in bytes.
 _COLLECT_LIMIT = 256 * 1024 * 1024
 
+#: What pytest and Hypothesis keep between runs. Many an image has a folder that its user may not write to, and a test
+#: suite that takes warnings for errors would end with theirs.
+_TEST_CACHES = (".pytest_cache", ".hypothesis")
+
 #: How often a command is begun anew because its container was ended over another one.
 _ATTEMPTS = 10
 
@@ -209,6 +213,9 @@ class Session:
 
     def _put_project(self, container: LiveContainer) -> None:
         project = self.asked.project
+        if project is not None and project.inside is not None:
+            made = ((f"{project.inside.rstrip('/')}/{name}", 0o755) for name in _TEST_CACHES)
+            container.put(folders(made, container.owner))
         if project is not None and (project.inside is None or project.beside):
             names, target = (project.names, _PROJECT) if project.inside is None else (project.beside, project.inside)
             with tempfile.TemporaryFile() as archive:
