@@ -36,10 +36,13 @@ def clean(root: Path, legs: Sequence[str], *, also_cache: bool, environ: Mapping
     with contextlib.ExitStack() as locks:
         for name in _lock_names(layout, legs):
             locks.enter_context(layout.alone(name, wait=_WAIT_SECONDS))
-        if (layout.state / "engines").is_file():
-            from ci_envs.containers.cleaning import remove_all  # who has no containers need not know how
+        # A verification that was killed has left what it made under a state folder of its own.
+        for note in (layout.state / "engines", *layout.state.glob("verify/*/*/engines")):
+            if note.is_file() and (not legs or note.parent == layout.state or note.parent.parent.name in legs):
+                from ci_envs.containers.cleaning import remove_all  # who has no containers need not know how
 
-            on_engines = remove_all(layout, environ, legs)
+                own = Layout(root=layout.root, state=note.parent)
+                on_engines += remove_all(own, environ, legs if note.parent == layout.state else ())
         for path in there:
             # The lock files go last: whoever waits for one begins when nothing is left to be harmed.
             for inside in path.glob("*") if path == layout.state and not path.is_symlink() else ():

@@ -84,6 +84,7 @@ def own_base(registry: str, base_image: str, tmp_path: Path) -> Iterator[OwnImag
 
 @pytest.fixture
 def make_docker(
+    *,
     engine_host: str,
     engine_client: DockerClient,
     base_image: str,
@@ -104,9 +105,7 @@ def make_docker(
         env = private_environment(docker_index, tmp_path / "home", cache)
         env |= {"DOCKER_HOST": engine_host, "PIP_TRUSTED_HOST": bridge, "PIP_DEFAULT_TIMEOUT": "30"}
         told = {**files, "ci-envs.yml": config} if config else files
-        one = DockerProgram(
-            tmp_path / name, env, files=told, started=started, client=engine_client, base=base_image
-        )
+        one = DockerProgram(tmp_path / name, env, files=told, started=started, client=engine_client, base=base_image)
         made.append(one)
         return one
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -28,7 +29,6 @@ from ci_envs.containers.labels import LABEL_STATE, state_key
 from ci_envs.layout import Layout
 from ci_envs.order import prepare
 from ci_envs.patterns.devcontainer import Devcontainer
-from ci_envs.patterns.registry import ALL_PATTERNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -49,11 +49,6 @@ MATRIX = f'name: one\naxes: {{pattern: [devcontainer], python: ["{PYTHON}"]}}\n'
 
 #: Installs the wheels that the project has itself: nothing of these tests needs an index.
 INSTALL = "pip install --quiet --no-index --find-links wheels --require-hashes -r requirements.txt"
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ALL_PATTERNS, "devcontainer", Devcontainer())
 
 
 @dataclass
@@ -336,32 +331,27 @@ def test_a_lock_that_is_not_the_features_is_refused(bench: Bench) -> None:
 
 
 def test_the_base_is_the_locked_one_after_its_tag_has_moved(bench: Bench, registry: str) -> None:
-    client, name = RegistryClient(registry), f"tests/{secrets.token_hex(6)}"
-    tags = {"old": f"{registry}/{name}:old", "base": f"{registry}/{name}:base"}
-    for mark, tag in (("old", tags["base"]), ("new", "")):
-        made, _ = bench.client.images.build(
-            fileobj=_dockerfile(f"FROM {bench.base}\nRUN echo {mark} > /etc/mark\n"), tag=tag or tags["old"], rm=True
-        )
-        if mark == "old":
-            bench.client.images.push(tags["base"])
-            bench.write({"image": tags["base"]})
-            assert bench.run("lock").code == 0
-        else:
-            made.tag(tags["base"])
-            bench.client.images.push(tags["base"])
+    name = f"tests/{secrets.token_hex(6)}"
+    tag = f"{registry}/{name}:base"
+    made: list[str] = []
+
+    def push(mark: str) -> None:
+        text = f"FROM {bench.base}\nRUN echo {mark} > /etc/mark\n"
+        image, _ = bench.client.images.build(fileobj=io.BytesIO(text.encode()), tag=tag, rm=True)
+        made.append(str(image.id))
+        bench.client.images.push(tag)
+
     try:
+        push("old")
+        bench.write({"image": tag})
+        assert bench.run("lock").code == 0
+        push("new")
         with bench.up() as environment:
             assert environment.read("/etc/mark") == b"old\n"
     finally:
-        for tag in tags.values():
-            bench.client.images.remove(tag, force=True)
-        client.delete(name, "base")
-
-
-def _dockerfile(text: str) -> Any:
-    import io
-
-    return io.BytesIO(text.encode())
+        for image in made:
+            bench.client.images.remove(image, force=True)
+        RegistryClient(registry).delete(name, "base")
 
 
 def test_the_users_index_settings_reach_commands_inside_and_no_image(bench: Bench) -> None:
@@ -397,16 +387,9 @@ def test_a_killed_run_leaves_no_container(bench: Bench) -> None:
         {"build": {"dockerfile": "Dockerfile"}, "postCreateCommand": "true"},
         **{".devcontainer/Dockerfile": f"FROM {bench.base}\nRUN true\n"},
     )
-    script = (
-        "import sys\n"
-        "from ci_envs.patterns.devcontainer import Devcontainer\n"
-        "from ci_envs.patterns.registry import ALL_PATTERNS\n"
-        "ALL_PATTERNS['devcontainer'] = Devcontainer()\n"
-        "from ci_envs.__main__ import main\n"
-        "main(['run', 'matrix.yml', '--test-command', 'sleep 300'])\n"
-    )
+    words = (sys.executable, "-m", "ci_envs", "run", "matrix.yml", "--test-command", "sleep 300")
     with subprocess.Popen(
-        [sys.executable, "-c", script],
+        words,
         env=bench.env,
         cwd=bench.folder,
         stdout=subprocess.DEVNULL,

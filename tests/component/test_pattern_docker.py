@@ -17,8 +17,6 @@ from ci_envs.containers.buildx import find_buildx
 from ci_envs.machine import arch_name
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.component.docker_program_fixtures import MakeDocker
     from tests.support.channel_server import ChannelServer
     from tests.support.docker_projects import DockerProgram
@@ -78,7 +76,7 @@ def test_an_image_of_requirements_is_the_environment_of_the_host_and_its_record_
     assert image.builder.startswith("docker-buildx ")
     assert image.reproducible
     assert image.system is not None
-    assert (image.system.id, image.system.version, image.system.packages.keys()) == ("debian", "12", {"dpkg"})
+    assert (image.system.id, image.system.version, set(image.system.packages)) == ("debian", "12", {"dpkg"})
     assert (image.os, image.arch, image.engine, image.user) == ("linux", arch_name(), "docker", "10001:10001")
     assert image.created == told["Created"] == "2024-03-01T12:00:00Z"
     assert image.relaxed == ()

@@ -136,7 +136,9 @@ def test_a_dockerfile_that_has_its_digests_needs_no_lock(make_docker: MakeDocker
 def test_an_image_that_no_registry_has_is_locked_as_what_this_machine_has(
     make_docker: MakeDocker, own_base: OwnImage, base_image: str
 ) -> None:
-    program = make_docker("project", {"Dockerfile": "FROM localhost/ci-envs-test/own:1\n"}, config='test: {command: "true"}\n')
+    program = make_docker(
+        "project", {"Dockerfile": "FROM localhost/ci-envs-test/own:1\n"}, config='test: {command: "true"}\n'
+    )
     program.client.images.pull(base_image).tag("localhost/ci-envs-test/own", "1")
     try:
         program.green()

@@ -30,8 +30,8 @@ def test_exec_runs_in_a_container_of_the_image_and_hands_on_output_and_exit_code
     done = program.do("exec", DOCKER_LEG, "--", "python", "-c", script)
     assert (done.code, done.stdout) == (7, f"True {DOCKER_LEG}\n"), done.said
     missing = program.do("exec", DOCKER_LEG, "--", "no-such-program")
-    assert missing.code not in (0, 1), missing.said
-    assert "no-such-program" in missing.stderr
+    assert missing.code in (4, 126, 127), missing.said
+    assert "no-such-program" in missing.said
     assert program.containers() == []
     program.client.api.remove_image(program.image, force=True)
     gone = program.do("exec", DOCKER_LEG, "--", "true")
@@ -71,10 +71,11 @@ def test_verify_names_layer_instruction_and_file_of_what_differs(make_docker: Ma
     assert done.code == 9, done.said
     told = json.loads(done.stdout)
     assert told["first"] != told["second"]
-    (found,) = [one for one in told["differences"] if "when" in one["path"]]
-    assert "RUN date +%N > /when" in found["path"] + found["reason"]
-    assert "layer" in found["path"]
-    assert found["kind"].startswith("different")
+    (found,) = [one for one in told["differences"] if "when" in one[0]]
+    path, kind, reason = found
+    assert "RUN date +%N > /when" in path + reason
+    assert "layer" in path
+    assert kind.startswith("different")
     shown = program.do("verify", DOCKER_LEG, timeout=280)
     assert shown.code == 9
     assert "when" in shown.stdout
@@ -191,7 +192,7 @@ def test_without_a_gpu_all_that_can_be_known_is_checked_and_the_rest_is_called_s
     program = gpu(make_docker, "nvidia-cuda-runtime-cu12", "nvidia-cublas-cu12")
     program.green()
     record = program.told()
-    assert "skipped accelerator: no GPU on this machine" in program.stage("check").reason
+    assert "skipped accelerator: no GPU" in program.stage("check").reason
     assert record.image is not None
     assert record.image.cuda == "12.4"
     assert record.image.driver

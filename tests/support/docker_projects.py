@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
 import json
+import platform
 import socket
 import socketserver
 import subprocess
 import threading
-import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 from tests.component.program import Program
 from tests.component.running import PYTHON
+from tests.support.docker_images import oci_arch
 from tests.support.docker_registry import RegistryClient
 from tests.support.index import Index
 
@@ -109,6 +112,10 @@ def outside_leg(pattern: str) -> str:
     return make_leg(pattern=pattern, python=PYTHON, os="linux", arch=arch_name()).id
 
 
+#: Git, and nothing of the configuration of whoever runs the tests.
+_GIT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+
+
 def commit_all(root: Path, *, origin: str = "") -> str:
     """Makes the folder a repository if it is none, commits everything in it, and returns the commit."""
     date = "2024-03-01T12:00:00+0000"
@@ -123,13 +130,10 @@ def commit_all(root: Path, *, origin: str = "") -> str:
             ["git", "-C", str(root), *argv],
             check=True,
             capture_output=True,
-            env={"GIT_COMMITTER_DATE": date, "PATH": _PATH},
+            env={**_GIT, "GIT_COMMITTER_DATE": date},
         )
     told = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
     return told.stdout.strip()
-
-
-_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 _TYPES = ("application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.manifest.v1+json")
@@ -153,15 +157,17 @@ class OwnImage:
         Returns the digest of the index that the tag is now.
         """
         origin, _, known = source.rpartition(":")
-        index = json.loads(self._ask("GET", f"{origin}/manifests/{known}"))
-        manifest = json.loads(self._ask("GET", f"{origin}/manifests/{index['manifests'][0]['digest']}"))
-        config = json.loads(self._ask("GET", f"{origin}/blobs/{manifest['config']['digest']}"))
+        index = self._json(f"{origin}/manifests/{known}")
+        row = next(one for one in index["manifests"] if one["platform"]["architecture"] == oci_arch(platform.machine()))
+        manifest = self._json(f"{origin}/manifests/{row['digest']}")
+        config = self._json(f"{origin}/blobs/{manifest['config']['digest']}")
         if note:
             config["config"]["Labels"] = {"note": note}
         manifest["config"] |= self._blob(json.dumps(config).encode())
         for layer in manifest["layers"]:
-            self._ask("POST", f"{self.repository}/blobs/uploads/?mount={layer['digest']}&from={origin}")
-        index["manifests"][0] |= self._manifest(json.dumps(manifest).encode(), _TYPES[1], "")
+            self._send("POST", f"{self.repository}/blobs/uploads/?mount={layer['digest']}&from={origin}")
+        row |= self._manifest(json.dumps(manifest).encode(), _TYPES[1], "")
+        index["manifests"] = [row]
         return str(self._manifest(json.dumps(index).encode(), _TYPES[0], tag)["digest"])
 
     def remove(self) -> None:
@@ -173,27 +179,30 @@ class OwnImage:
 
     def _blob(self, data: bytes) -> dict[str, Any]:
         facts = _facts(data)
-        request = urllib.request.Request(f"http://{self.address}/v2/{self.repository}/blobs/uploads/", method="POST")
-        with urllib.request.urlopen(request) as answer:
-            place = answer.headers["Location"]
-        request = urllib.request.Request(f"{place}&digest={facts['digest']}", data, method="PUT")
-        request.add_header("Content-Type", "application/octet-stream")
-        with urllib.request.urlopen(request):
-            return facts
+        headers, _ = self._send("POST", f"{self.repository}/blobs/uploads/")
+        place = urlsplit(headers["location"])
+        path = f"{place.path.removeprefix('/v2/')}?{place.query}&digest={facts['digest']}"
+        self._send("PUT", path, data, {"Content-Type": "application/octet-stream"})
+        return facts
 
     def _manifest(self, data: bytes, kind: str, tag: str) -> dict[str, Any]:
         facts = _facts(data)
-        self._ask("PUT", f"{self.repository}/manifests/{tag or facts['digest']}", data, {"Content-Type": kind})
+        self._send("PUT", f"{self.repository}/manifests/{tag or facts['digest']}", data, {"Content-Type": kind})
         return facts
 
-    def _ask(
+    def _json(self, path: str) -> Any:
+        return json.loads(self._send("GET", path, headers={"Accept": ", ".join(_TYPES)})[1])
+
+    def _send(
         self, method: str, path: str, data: bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> bytes:
-        request = urllib.request.Request(f"http://{self.address}/v2/{path}", data, method=method)
-        for name, value in (headers or {"Accept": ", ".join(_TYPES)}).items():
-            request.add_header(name, value)
-        with urllib.request.urlopen(request) as answer:
-            return bytes(answer.read())
+    ) -> tuple[dict[str, str], bytes]:
+        connection = http.client.HTTPConnection(self.address, timeout=60)
+        with contextlib.closing(connection):
+            connection.request(method, f"/v2/{path}", body=data, headers=dict(headers or {}))
+            answer = connection.getresponse()
+            said = answer.read()
+            assert answer.status < http.client.BAD_REQUEST, f"{method} {path}: {answer.status} {said.decode()}"
+            return {name.lower(): value for name, value in answer.getheaders()}, said
 
 
 def _facts(data: bytes) -> dict[str, Any]:

@@ -100,7 +100,8 @@ def _line(said: Sequence[str], reason: str) -> int:
 
 _GONE = re.compile(
     r"Cannot connect to the Docker daemon|error reading from server|graceful_stop|code = Unavailable|closing transport"
-    r"|transport is closing|connection reset by peer|broken pipe|unexpected EOF|unable to connect to Podman"
+    r"|transport is closing|connection reset by peer|write (?:unix|tcp) .*broken pipe|unexpected EOF"
+    r"|unable to connect to Podman"
     r"|no such file or directory.*\.sock|\.sock: connect: |http2: .*connection|use of closed network connection"
     r"|failed to receive status|error during connect",
     re.IGNORECASE,
@@ -127,6 +128,8 @@ _PLATFORM = re.compile(r"no match for platform|no image found in (?:image index|
 _COPY = re.compile(
     r'(?:failed to calculate checksum of ref \S+: |copier: stat: )"?/?(?P<path>[^"]+?)"?: (?:not found|no such file)'
 )
+# Buildah reads files in a process of its own; a link that leads out of the context ends it.
+_COPIER = re.compile(r'(?:reading|checking on sources under) "(?P<path>[^"]+)": .*copier')
 _SECRET = re.compile(r"secret (?P<a>[\w.-]+): not found|no secret with id (?P<b>[\w.-]+) found")
 _SENDER = re.compile(r"error from sender: (?:open|lstat|failed to \w+) (?P<path>.+?): (?P<why>[\w ]+)$")
 _TARGET = re.compile(
@@ -247,6 +250,11 @@ def _of_files(failed: Failed, _file: str, _engine: str) -> CiEnvsError | None:
         return BuildError(
             f"{failed.instruction or 'COPY'}: there is no {found['path']} in the build context",
             hint="the context is the folder of docker.context, less what .dockerignore leaves out",
+        )
+    if found := _COPIER.search(failed.reason):
+        name = found["path"].rpartition("/")[2]
+        return BuildError(
+            f"{failed.instruction or 'COPY'}: {name} cannot be read from the context: it may be a link that leads out"
         )
     if found := _SECRET.search(failed.reason):
         name = found["a"] or found["b"]

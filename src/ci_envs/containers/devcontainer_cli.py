@@ -38,7 +38,7 @@ _OLDEST = (0, 57)
 _STABLE_LOCK = (0, 87)
 
 # What the tool reads beside what every tool gets: how registries are logged in to, and whom node trusts.
-_OWN_VARIABLES = ("DEVCONTAINERS_OCI_AUTH", "GITHUB_TOKEN", "DOCKER_CONFIG", "NODE_EXTRA_CA_CERTS", "NODE_OPTIONS")
+_OWN_VARIABLES = ("DEVCONTAINERS_OCI_AUTH", "DOCKER_CONFIG", "NODE_EXTRA_CA_CERTS", "NODE_OPTIONS")
 
 #: A client answers within a second; one that asks a daemon which is away does not.
 _ASK_SECONDS = 30.0

@@ -1,7 +1,8 @@
-"""devcontainer.json: where it lies, and what it says of the image. https://containers.dev/implementors/json_reference/
+"""devcontainer.json: where it lies, and what it says of the image.
 
-The file is JSON with comments and trailing commas. The tool that brings a container up reads it leniently and takes
-half a command where a quote is missing, so it is read strictly here, and what was read is what the tool is given.
+The file (https://containers.dev/implementors/json_reference/) is JSON with comments and trailing commas. The tool that
+brings a container up reads it leniently and takes half a command where a quote is missing, so it is read strictly here,
+and what was read is what the tool is given.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def _selected(inner: _Inner, leg: Leg, project: Project, config: Config) -> Sele
 
     selection = ALL_PATTERNS[inner.pattern].select(inner_leg(leg, inner.pattern), project, config)
     found = _UV_SYNC.search(inner.said) if inner.pattern == "uv" else None
-    return uv_selection(found[1].split(), selection) if found else selection
+    return uv_selection(found[1].split(), selection, project) if found else selection
 
 
 def lock_devcontainer(leg: Leg, work: Work) -> Lock:

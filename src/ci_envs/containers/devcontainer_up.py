@@ -22,7 +22,7 @@ from ci_envs.containers.firewall import CA, CA_FILE, PIP, PIP_CONF, UV, UV_TOML,
 from ci_envs.containers.image_facts import inspect_image
 from ci_envs.containers.legs import build_args_of
 from ci_envs.containers.limits import Limits, Volume, limits_of
-from ci_envs.containers.locking import locked_images
+from ci_envs.containers.locking import locked_images, refuse_other_local
 from ci_envs.containers.secrets import parse_secret
 from ci_envs.containers.session import Asked, ProjectFiles
 from ci_envs.containers.starting import engine_errors, guarded
@@ -117,6 +117,7 @@ def _pinned(site: Site, leg: Leg, work: Work) -> Pinned:
     read, docker = site.read, work.config.docker
     images = images_in_configuration(leg, read, work)
     digests = locked_images(work).digests(local=site.engine.kind == "podman")
+    refuse_other_local(site.engine, images, work)
     if not read.dockerfile:
         (image,) = images
         digest = digests.get(image.reference.key, "") if image.reference and not image.reference.digest else ""

@@ -167,7 +167,8 @@ def _planned(here: LegOnEngine, lock: Lock, work: Work) -> tuple[ImagePlan, dict
         lock_format="conda" if is_conda else _format(lock),
         locks=tuple(files) if is_conda else own,
         hashed=lock.hashed,
-        settings=_uv_settings(work) if lock.format == "uv.lock" else (),
+        settings=_uv_settings(lock, work),
+        wheel_variables=_versions(work),
         groups=work.selection.groups,
         extras=work.selection.extras,
         tools_base=references[1] if len(references) > 1 else None,
@@ -184,8 +185,18 @@ def _planned(here: LegOnEngine, lock: Lock, work: Work) -> tuple[ImagePlan, dict
     return plan, files, (*secrets, *given)
 
 
-def _uv_settings(work: Work) -> tuple[str, ...]:
-    return tuple(name for name in _UV_SETTINGS if work.project.exists(name))
+def _uv_settings(lock: Lock, work: Work) -> tuple[str, ...]:
+    """What uv reads beside the lock: for uv.lock it must be there, for other locks it may name indexes."""
+    wanted = lock.format == "uv.lock" or work.project.table("tool", "uv")
+    return tuple(name for name in _UV_SETTINGS if work.project.exists(name) and (wanted or name == "uv.toml"))
+
+
+def _versions(work: Work) -> dict[str, str]:
+    """The version that version control gives, as the caller says it: the context has no history to ask.
+
+    https://setuptools-scm.readthedocs.io/en/stable/overrides/
+    """
+    return {name: value for name, value in work.environ.items() if name.startswith("SETUPTOOLS_SCM_PRETEND_VERSION")}
 
 
 def _format(lock: Lock) -> Literal["requirements", "uv.lock", "pylock"]:

@@ -20,10 +20,11 @@ from ci_envs.model.lock import Lock
 from ci_envs.patterns.requirement_locks import own_lock_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from ci_envs.model.leg import Leg
     from ci_envs.model.lock import Pin, Requirement
+    from ci_envs.project import Project
     from ci_envs.selection import Selection
     from ci_envs.work import Work
 
@@ -31,6 +32,8 @@ __all__ = ["lock_of_dockerfile", "uv_selection"]
 
 _CONDA = re.compile(r"(?:.*/)?(?:[\w.-]*conda-lock\.ya?ml|conda-[\w.-]*\.lock)")
 _PYLOCK = re.compile(r"(?:.*/)?pylock(?:\.[^/.]+)?\.toml")
+#: Of ``uv sync``; what follows them is a name.
+_WITH_VALUE = ("--group", "--no-group", "--extra", "--no-extra")
 _UV_SYNC = re.compile(r"\buv\s+sync\b([^;&|]*)")
 
 
@@ -86,28 +89,42 @@ def _kept_by(pattern: str, inner: Leg, work: Work, text: str) -> Lock:
     at = inner_work(work, chosen)
     selection = chosen.select(inner, work.project, work.config)
     if found := _UV_SYNC.search(text.replace("\\\n", " ")):
-        selection = uv_selection(found[1].split(), selection)
+        selection = uv_selection(found[1].split(), selection, work.project)
     at.selection = selection
     lock = chosen.lock(inner, at)
     return msgspec.structs.replace(lock, direct=_installed(lock))
 
 
-def uv_selection(words: Sequence[str], selection: Selection) -> Selection:
+def uv_selection(words: Sequence[str], selection: Selection, project: Project) -> Selection:
     """The groups and extras that ``uv sync`` installs with these words.
 
     https://docs.astral.sh/uv/concepts/projects/sync/: without a word, the group ``dev`` where there is one.
     """
     flags = [word.partition("=") for word in words]
-    values: dict[str, list[str]] = {name: [] for name in ("--group", "--extra", "--no-group")}
+    values: dict[str, list[str]] = {name: [] for name in _WITH_VALUE}
     for at, (name, equals, value) in enumerate(flags):
         if name in values:
             values[name].append(value if equals else words[at + 1] if at + 1 < len(words) else "")
     plain = {name for name, _, _ in flags}
-    default = () if plain & {"--no-dev", "--no-default-groups", "--only-group"} else ("dev",)
-    known = set(selection.groups)
-    groups = [*values["--group"], *(name for name in default if name in known)]
-    kept = tuple(dict.fromkeys(name for name in groups if name not in values["--no-group"]))
-    return msgspec.structs.replace(selection, groups=kept, extras=tuple(values["--extra"]))
+    groups = [*values["--group"], *_default_groups(plain, project)]
+    extras = list(project.table("project", "optional-dependencies")) if "--all-extras" in plain else values["--extra"]
+    left_out = {*values["--no-group"], *(["dev"] if "--no-dev" in plain else [])}
+    return msgspec.structs.replace(
+        selection,
+        groups=tuple(dict.fromkeys(name for name in groups if name not in left_out)),
+        extras=tuple(name for name in extras if name not in values["--no-extra"]),
+    )
+
+
+def _default_groups(flags: Collection[str], project: Project) -> list[str]:
+    """https://docs.astral.sh/uv/concepts/projects/dependencies/#default-groups."""
+    known = list(project.table("dependency-groups"))
+    asked = project.table("tool", "uv").get("default-groups", ["dev"])
+    if "--all-groups" in flags:
+        return known
+    if "--no-default-groups" in flags:
+        return []
+    return [name for name in known if name in asked] if isinstance(asked, list) else known
 
 
 def _is_lock(work: Work, name: str) -> bool:

@@ -78,6 +78,12 @@ def test_a_replaced_bundle_of_certificates_is_told_apart() -> None:
     assert "certificates are mounted over that file" in error.hint
 
 
+def test_a_file_that_buildah_cannot_read_is_no_engine_that_went_away() -> None:
+    reason = 'reading "/context/out": error encoding request for copier subprocess: write |1: broken pipe'
+    error = explained(Failed("COPY out /out", 2, reason), "Dockerfile", "podman 4.3.1", "LOG")
+    assert str(error).startswith("Dockerfile:2: COPY out /out: out cannot be read from the context")
+
+
 def test_newer_engines_say_that_the_memory_was_used_up() -> None:
     failed = Failed("RUN make", 2, "ResourceExhausted: process did not complete successfully: cannot allocate memory")
     error = explained(failed, "Dockerfile", "docker 28.0.0", "LOG")

@@ -7,6 +7,7 @@ from tests.support.projects import write_project
 from tests.support.work import a_leg, a_work
 
 from ci_envs.containers.written_locks import lock_of_dockerfile, uv_selection
+from ci_envs.project import Project
 from ci_envs.selection import Selection
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def test_a_dockerfile_that_installs_from_an_intent_has_no_lock_and_it_is_said(tm
 
 
 def test_pins_that_a_dockerfile_copies_are_its_lock(tmp_path: Path) -> None:
-    lock, work = read(tmp_path, "FROM a:1\nCOPY pins/frozen-requirements.txt /tmp/\n", **{"pins/frozen-requirements__txt": PINS})
+    lock, work = read(
+        tmp_path, "FROM a:1\nCOPY pins/frozen-requirements.txt /tmp/\n", **{"pins/frozen-requirements__txt": PINS}
+    )
     assert lock is not None
     assert lock.path == "pins/frozen-requirements.txt"
     assert [(pin.name, pin.version) for pin in lock.pins] == [("apple", "1.1"), ("seed", "1.5")]
@@ -57,11 +60,11 @@ def test_of_two_locks_the_last_one_decides_as_it_does_for_the_installer(tmp_path
 
 
 def test_of_many_files_that_were_brought_those_count_that_a_command_names(tmp_path: Path) -> None:
-    files = {"locks/a__txt": PINS, "locks/b__txt": "seed==2.0\n"}
-    text = "FROM a:1\nCOPY locks/*.txt /tmp/\nRUN pip install -r /tmp/b.txt\n"
+    files = {"locks/requirements-a__txt": PINS, "locks/requirements-b__txt": "seed==2.0\n"}
+    text = "FROM a:1\nCOPY locks/*.txt /tmp/\nRUN pip install -r /tmp/requirements-b.txt\n"
     lock, _ = read(tmp_path, text, **files)
     assert lock is not None
-    assert (lock.path, lock.more) == ("locks/b.txt", ())
+    assert (lock.path, lock.more) == ("locks/requirements-b.txt", ())
 
 
 def test_a_lock_that_only_a_command_names_counts_where_all_files_were_brought(tmp_path: Path) -> None:
@@ -87,6 +90,19 @@ def test_of_the_direct_dependencies_those_are_expected_that_are_locked(tmp_path:
     assert {one.name for one in lock.direct} <= {"apple", "seed"}
 
 
+UV = """\
+[project]
+name = "basket"
+[project.optional-dependencies]
+gpu = []
+cli = []
+[dependency-groups]
+dev = []
+test = []
+docs = []
+"""
+
+
 @pytest.mark.parametrize(
     ("words", "groups", "extras"),
     [
@@ -95,18 +111,31 @@ def test_of_the_direct_dependencies_those_are_expected_that_are_locked(tmp_path:
         ("--no-dev", (), ()),
         ("--no-default-groups --group test", ("test",), ()),
         ("--group=test --extra gpu --extra=cli", ("test", "dev"), ("gpu", "cli")),
-        ("--only-group docs", (), ()),
         ("--group dev --no-group dev", (), ()),
-        ("--group", ("", "dev"), ()),
+        ("--all-groups --no-group docs", ("dev", "test"), ()),
+        ("--all-extras --no-dev", (), ("gpu", "cli")),
+        ("--all-extras --no-extra cli --no-dev", (), ("gpu",)),
     ],
 )
 def test_the_words_of_uv_sync_say_which_groups_are_installed(
-    words: str, groups: tuple[str, ...], extras: tuple[str, ...]
+    tmp_path: Path, words: str, groups: tuple[str, ...], extras: tuple[str, ...]
 ) -> None:
-    known = Selection(groups=("dev", "test"))
-    found = uv_selection(words.split(), known)
+    project = Project(write_project(tmp_path, {"pyproject.toml": UV}))
+    found = uv_selection(words.split(), Selection(groups=("test",)), project)
     assert (found.groups, found.extras) == (groups, extras)
 
 
-def test_a_group_dev_that_is_not_there_is_not_installed_by_default() -> None:
-    assert uv_selection([], Selection()).groups == ()
+@pytest.mark.parametrize(
+    ("table", "groups"),
+    [("default-groups = ['docs', 'test']", ("test", "docs")), ("default-groups = 'all'", ("dev", "test", "docs"))],
+)
+def test_which_groups_are_installed_by_default_is_uvs_own_setting(
+    tmp_path: Path, table: str, groups: tuple[str, ...]
+) -> None:
+    project = Project(write_project(tmp_path, {"pyproject.toml": f"{UV}[tool.uv]\n{table}\n"}))
+    assert uv_selection([], Selection(), project).groups == groups
+    assert uv_selection(["--no-default-groups"], Selection(), project).groups == ()
+
+
+def test_a_group_dev_that_is_not_there_is_not_installed_by_default(tmp_path: Path) -> None:
+    assert uv_selection([], Selection(), Project(tmp_path)).groups == ()
