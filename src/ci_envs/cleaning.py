@@ -65,6 +65,7 @@ def _of_leg(layout: Layout, leg: str) -> list[Path]:
         prefix,
         layout.aside(leg),
         layout.image(leg),
+        layout.layers(leg),
         layout.record(leg),
         layout.log(leg, "build").parent,
         layout.bytecode(leg, ""),

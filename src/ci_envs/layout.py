@@ -99,6 +99,10 @@ class Layout:
         """What is known of the image that a leg has in a prefix's place."""
         return self.state / "envs" / f"{leg_id}.json"
 
+    def layers(self, leg_id: str) -> Path:
+        """The layers of that image: the builder sends those alone that are not there."""
+        return self.state / "envs" / f"{leg_id}.layers"
+
     def record(self, leg_id: str) -> Path:
         """The leg's record."""
         return self.state / "records" / f"{leg_id}.json"

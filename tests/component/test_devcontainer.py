@@ -165,7 +165,8 @@ def sugar(fruit: Path) -> Callable[[Bench], dict[str, str]]:
         version, sha256 = wheel.name.split("-")[1], hashlib.sha256(wheel.read_bytes()).hexdigest()
         return {
             "requirements.txt": f"sugar=={version} --hash=sha256:{sha256}\n",
-            "ci-envs.yml": 'test:\n  command: python -c "import sugar"\n',
+            # In the workspace itself, where the lifecycle commands have been.
+            "ci-envs.yml": "test:\n  command: sh -c 'pwd && python -c \"import sugar\"'\n",
         }
 
     return put
@@ -182,6 +183,10 @@ def test_what_is_locked_is_installed_checked_and_tested_inside(
     assert ran.record.status == "passed", ran.output
     assert ran.installed["sugar"] == "1.0"
     assert ran.stage("build").reason == "built: a container is set up anew each time"
+    log = (bench.folder / f".ci-envs/logs/{LEG.id}/test.log").read_text()
+    assert "/workspaces/demo" in log.splitlines()
+    refused = run_verb(["exec", LEG.id, "--", "true"], bench.env, bench.folder)
+    assert (refused.code, "ended with its run" in refused.output) == (6, True)
     assert ran.record.lock is not None
     assert (ran.record.lock.path, ran.record.lock.more) == ("requirements.txt", ("docker.lock",))
     after = snapshot(bench.folder)

@@ -197,6 +197,8 @@ def test_a_kept_dockerfile_builds_the_same_by_hand_and_is_the_projects_own(make_
     assert record.lock is not None
     assert record.lock.path == f"locks/{outside_leg('uv')}.txt"
     assert digests(program) == first
+    assert program.run("--keep-dockerfile").code == 2, "nor where the file is what is built"
+    program.green()
     by_hand = build_by_hand(program)
     said = program.client.containers.run(by_hand, ["python", "-c", "import apple, basket, plum"], remove=True)
     assert said == b""

@@ -118,6 +118,11 @@ def _settled(environment: Environment, work: Work) -> dict[str, Any]:
 
 def kept_environment(layout: Layout, leg: Leg, environ: Mapping[str, str]) -> Environment:
     """A container of the image that the leg's last run left; :class:`BuildError` where there is no whole one."""
+    if leg.pattern == "devcontainer":  # its image lacks what the lifecycle commands have made
+        raise BuildError(
+            f"the dev container of {leg.id} ended with its run",
+            hint=f"have the run do it: ci-envs run --only {leg.id!r} --test-command '...'",
+        )
     last = _read(layout.image(leg.id))
     engine = engine_for(leg, last.docker, environ) if last else None
     if last is None or engine is None or not _is_there(engine, last.facts):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ci_envs.containers.engine import Engine
     from ci_envs.containers.live import Request
-    from ci_envs.containers.session import Asked
+    from ci_envs.containers.session import Asked, ProjectFiles
     from ci_envs.containers.starting import Spec
 
 __all__ = ["DevcontainerEnvironment", "Seat"]
@@ -63,6 +63,9 @@ class DevcontainerEnvironment(ContainerEnvironment):
         """Removes the container, and whatever else was made for it."""
         super().__exit__(kind, error, trace)
         self._end()
+
+    def settle(self, project: ProjectFiles) -> None:
+        """Nothing: the workspace is where the tool has mounted it, with all that its commands have made in it."""
 
 
 class _Session(Session):

@@ -20,7 +20,7 @@ from ci_envs.containers.firewall import user_firewall
 from ci_envs.containers.image_facts import inspect_image
 from ci_envs.containers.images import pulled, remove_image
 from ci_envs.containers.inner import inner_leg, inner_pattern, inner_work
-from ci_envs.containers.legs import on_engine, platform_of
+from ci_envs.containers.legs import network_of, on_engine, platform_of
 from ci_envs.containers.locking import images_for, known_bases, refuse_other_local
 from ci_envs.containers.reading import beside, environment_digest
 from ci_envs.containers.revision import revision_of
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ci_envs.model.lock import Lock
     from ci_envs.work import Work
 
-__all__ = ["build_generated", "keep_dockerfile"]
+__all__ = ["build_generated", "keep_dockerfile", "refuse_to_overwrite", "told"]
 
 #: Of uv's own configuration, which decides what `uv sync` does beside the lock.
 _UV_SETTINGS = ("pyproject.toml", "uv.toml")
@@ -57,6 +57,7 @@ KEPT = "Dockerfile"
 
 def build_generated(leg: Leg, lock: Lock, work: Work) -> ContainerEnvironment:
     """The image under the leg's name, and a container of it. :class:`BuildError` where it cannot be built."""
+    refuse_to_overwrite(work, KEPT)
     here = on_engine(leg, work)
     refuse_other_local(here.engine, images_for(known_bases(leg, work, lock)), work)
     plan, files, secrets = _planned(here, lock, work)
@@ -73,10 +74,11 @@ def build_generated(leg: Leg, lock: Lock, work: Work) -> ContainerEnvironment:
         dockerfile=dockerfile,
         tag=here.draft,
         secrets=secrets,
-        firewall=user_firewall(work),
+        firewall=user_firewall(work, network=here.docker.network),
         platform=platform_of(leg),
         epoch=at.epoch,
         no_cache=work.anew,
+        network=network_of(here.docker),
         plain=True,
         shown_as="the generated Dockerfile",
     )
@@ -88,7 +90,9 @@ def build_generated(leg: Leg, lock: Lock, work: Work) -> ContainerEnvironment:
         whole = _completed(plan, inventory, content, lock, work)
         dockerfile.write_text(render(whole), encoding="utf-8")
         labels = _labels(inventory, content, lock, work)
-        final = replace(request, tag=here.tag, labels=labels, no_cache=False, plain=False)
+        final = replace(
+            request, tag=here.tag, labels=labels, no_cache=False, plain=False, layers=work.layout.layers(leg.id)
+        )
         built = build_image(here.engine, final, work, archive=work.archive)
     finally:
         remove_image(here.engine, here.draft)
@@ -98,15 +102,16 @@ def build_generated(leg: Leg, lock: Lock, work: Work) -> ContainerEnvironment:
     return inside.container(built.id, project=False)
 
 
-def keep_dockerfile(work: Work, text: str, files: Mapping[str, bytes], locks: Sequence[str]) -> None:
-    """Writes what was built for the project to adopt: with a Dockerfile of its own, none is generated any more.
-
-    Raises :class:`UsageError` where there is one.
-    """
-    if work.project.exists(KEPT):
+def refuse_to_overwrite(work: Work, file: str) -> None:
+    """:class:`UsageError` where a Dockerfile is to be kept and ``file`` is there: before anything is built."""
+    if work.keep_dockerfile and work.project.exists(file):
         raise UsageError(
-            "there is a Dockerfile already, which is not written over", file=KEPT, hint="move it away, and run it again"
+            "there is a Dockerfile already, which is not written over", file=file, hint="move it away, and run it again"
         )
+
+
+def keep_dockerfile(work: Work, text: str, files: Mapping[str, bytes], locks: Sequence[str]) -> None:
+    """Writes what was built for the project to adopt: with a Dockerfile of its own, none is generated any more."""
     made = {
         **files,
         f"{KEPT}.dockerignore": ignore_text(work.project.root, also=(KEPT,), needed=(*files, *locks)).encode(),

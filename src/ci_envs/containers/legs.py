@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ci_envs.model.leg import Leg
     from ci_envs.work import Work
 
-__all__ = ["DRAFT", "FORMER", "LegOnEngine", "build_args_of", "engine_for", "on_engine", "platform_of"]
+__all__ = ["DRAFT", "FORMER", "LegOnEngine", "build_args_of", "engine_for", "network_of", "on_engine", "platform_of"]
 
 #: Behind a leg's id in the name of an image that is only looked at: no leg has an id with two hyphens in a row.
 DRAFT = "--draft"
@@ -112,6 +112,11 @@ def engine_for(leg: Leg, docker: DockerConfig, environ: Mapping[str, str]) -> En
 def platform_of(leg: Leg) -> str:
     """``linux/amd64``."""
     return f"{leg.os}/{_ARCHES.get(leg.arch, leg.arch)}"
+
+
+def network_of(docker: DockerConfig) -> str:
+    """The network of a build; empty for the builder's own. BuildKit knows no other networks than these two."""
+    return docker.network if docker.network in ("host", "none") else ""
 
 
 def build_args_of(leg: Leg, docker: DockerConfig) -> dict[str, str]:

@@ -9,11 +9,12 @@ from ci_envs.containers.builder import ImageBuild, build_image
 from ci_envs.containers.docker_lock import pinned_arguments, pinned_text
 from ci_envs.containers.dockerfile import read_dockerfile
 from ci_envs.containers.firewall import mounted, user_firewall
-from ci_envs.containers.generated import told
-from ci_envs.containers.legs import build_args_of, on_engine, platform_of
+from ci_envs.containers.generated import refuse_to_overwrite, told
+from ci_envs.containers.legs import build_args_of, network_of, on_engine, platform_of
 from ci_envs.containers.locking import images_in, locked_images, refuse_other_local
 from ci_envs.containers.revision import revision_of
 from ci_envs.containers.secrets import parse_secret
+from ci_envs.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +32,7 @@ def build_written(leg: Leg, lock: Lock, work: Work, file: str) -> ContainerEnvir
 
     Labels are the file's own: what `docker build` makes of it has the same digest.
     """
+    refuse_to_overwrite(work, file)
     docker, here = work.config.docker, on_engine(leg, work)
     images = images_in(leg, work, file)
     digests = locked_images(work).digests(local=here.engine.kind == "podman")
@@ -39,7 +41,7 @@ def build_written(leg: Leg, lock: Lock, work: Work, file: str) -> ContainerEnvir
     text = pinned_text(work.project.text(file) or "", images, digests)
     text = mounted(text, read_dockerfile(text, file=file), firewall)
     request = ImageBuild(
-        context=work.project.path(docker.context),
+        context=_context(work),
         dockerfile=_copied(work, file, text),
         tag=here.tag,
         target=docker.target,
@@ -49,12 +51,21 @@ def build_written(leg: Leg, lock: Lock, work: Work, file: str) -> ContainerEnvir
         platform=platform_of(leg),
         epoch=revision_of(work.project.root, work.environ).epoch,
         no_cache=work.anew,
-        network=docker.network if docker.network in ("host", "none") else "",
+        network=network_of(docker),
         shown_as=file,
+        layers=work.layout.layers(leg.id),
     )
     built = build_image(here.engine, request, work, archive=work.archive)
     work.image = told(here, lock, built)
     return here.container(built.id, project=False)
+
+
+def _context(work: Work) -> Path:
+    """The folder that the build sees. :class:`UsageError` where there is none of that name."""
+    folder = work.project.path(work.config.docker.context)
+    if not folder.is_dir():
+        raise UsageError(f"docker.context says {work.config.docker.context!r}, and there is no such folder")
+    return folder
 
 
 def _copied(work: Work, file: str, text: str) -> Path:

@@ -6,7 +6,7 @@ import pytest
 from tests.support.work import a_leg
 
 from ci_envs.containers.labels import image_name, state_key
-from ci_envs.containers.legs import DRAFT, FORMER, LegOnEngine, build_args_of, engine_for, platform_of
+from ci_envs.containers.legs import DRAFT, FORMER, LegOnEngine, build_args_of, engine_for, network_of, platform_of
 from ci_envs.errors import ToolMissing
 from ci_envs.layout import Layout
 from ci_envs.model.config import DockerConfig
@@ -54,6 +54,13 @@ def test_platforms_are_spelt_as_images_have_them(arch: str, platform: str) -> No
 def test_build_arguments_may_name_what_the_leg_is() -> None:
     told = DockerConfig(build_args={"A": "python{python}-{accelerator}", "B": "{other} {}"})
     assert build_args_of(LEG, told) == {"A": "python3.12-cuda12", "B": "{other} {}"}
+
+
+@pytest.mark.parametrize(
+    ("configured", "network"), [("", ""), ("host", "host"), ("none", "none"), ("bridge", ""), ("own", "")]
+)
+def test_a_build_has_the_network_of_the_containers_where_a_builder_knows_it(configured: str, network: str) -> None:
+    assert network_of(DockerConfig(network=configured)) == network
 
 
 @pytest.mark.parametrize(
