@@ -36,7 +36,16 @@ if TYPE_CHECKING:
 #: How many changed files a finding names.
 _NAMED = 5
 
-__all__ = ["Built", "build", "build_inputs", "built_environment", "changed_since_built", "facts_of", "host"]
+__all__ = [
+    "Built",
+    "build",
+    "build_inputs",
+    "built_environment",
+    "changed_since_built",
+    "facts_of",
+    "forget_bytecode",
+    "host",
+]
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +117,7 @@ def build(pattern: Pattern, order: Order, lock: Lock, work: Work) -> Built:
             aside.rename(prefix)
         raise
     remove_tree(aside)
-    _forget_bytecode(work.layout, order.leg, facts.digest)
+    forget_bytecode(work.layout, order.leg, facts.digest)
     environment = _environment(order, work.layout, facts)
     return Built(environment, facts, inputs, kept=False, why=f"built: {why}", prefix=prefix)
 
@@ -132,7 +141,7 @@ def _recover(prefix: Path, aside: Path) -> None:
     aside.rename(prefix)
 
 
-def _forget_bytecode(layout: Layout, leg: Leg, content_digest: str) -> None:
+def forget_bytecode(layout: Layout, leg: Leg, content_digest: str) -> None:
     """Bytecode of environments that are gone."""
     now = layout.bytecode(leg.id, content_digest)
     for path in now.parent.glob("*"):

@@ -108,6 +108,9 @@ class Work:
     keep_dockerfile: bool = False
     #: What a pattern that builds an image tells of it.
     image: ImageFacts | None = None
+    #: The id of the leg whose log and temporary folder are used, where that is another: the lock of what an image
+    #: holds is made for the image's leg.
+    owner: str = ""
 
     @property
     def prefix(self) -> Path:
@@ -123,12 +126,12 @@ class Work:
     @property
     def log(self) -> Path:
         """The log of the running stage."""
-        return self.layout.log(self.leg.id, self.stage)
+        return self.layout.log(self.owner or self.leg.id, self.stage)
 
     @property
     def temp(self) -> Path:
         """A private TMPDIR, made on first use; what is left in it is a finding."""
-        folder = self.layout.temp(self.leg.id)
+        folder = self.layout.temp(self.owner or self.leg.id)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

@@ -437,8 +437,8 @@ def test_without_the_tool_the_leg_says_how_to_get_it(bench: Bench) -> None:
     assert "npm install -g @devcontainers/cli" in build.reason
 
 
-def test_the_example_is_green(bench: Bench) -> None:
-    """``examples/datascience``, with base and features from the tests' registry."""
+def test_the_example_is_green(bench: Bench, world_wheels: Callable[..., Path]) -> None:
+    """``examples/datascience``, with base and features from the tests' registry, and its wheels beside it."""
     shutil.copytree(
         ROOT / "examples" / "datascience", bench.folder, ignore=shutil.ignore_patterns(".*_cache", "__pycache__")
     )
@@ -447,7 +447,11 @@ def test_the_example_is_green(bench: Bench) -> None:
         Feature("git", "1.0.0", "apt-get update -qq && apt-get install -qq -y --no-install-recommends git"),
     )
     config, dockerfile = bench.folder / CONFIG, bench.folder / ".devcontainer/Dockerfile"
-    config.write_text(config.read_text().replace("ghcr.io/devcontainers/features", bench.features))
+    here = '"containerEnv": {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/workspaces/demo/wheels"}, "features"'
+    text = config.read_text().replace("ghcr.io/devcontainers/features", bench.features).replace('"features"', here)
+    config.write_text(text)
+    lock = bench.folder / "locks/venv-py312-linux-x86_64.txt"
+    shutil.copytree(world_wheels("--python-version=3.12", "--no-deps", lock=lock), bench.folder / "wheels")
     registry = bench.base.partition("/")[0]
     dockerfile.write_text(dockerfile.read_text().replace("FROM python:", f"FROM {registry}/library/python:"))
     (bench.folder / "matrix.yml").write_text(MATRIX.replace(PYTHON, "3.12"))

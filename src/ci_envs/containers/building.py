@@ -86,6 +86,8 @@ def build_image_of(pattern: Pattern, order: Order, lock: Lock, work: Work) -> Bu
         environment, facts = _built(pattern, lock, work, inputs)
     finally:
         remove_image(leg.engine, leg.former)
+    if facts.image:
+        forget_bytecode(work.layout, order.leg, facts.image.id)
     return Built(environment, facts, inputs, kept=False, why=f"built: {why}")
 
 
@@ -132,10 +134,10 @@ def kept_environment(layout: Layout, leg: Leg, environ: Mapping[str, str]) -> En
 
 def _environment(leg: LegOnEngine, last: Kept) -> Environment:
     assert last.facts.image is not None  # noqa: S101 - only an image's facts are written there
-    made = leg.with_python(last.facts.inventory.interpreter.executable).container(last.facts.image.id)
-    if last.inside is not None:
-        made.settle(ProjectFiles(root=leg.folder, names=(), inside=last.inside, beside=last.beside))
-    return made
+    names = sources.source_files(leg.folder) if last.inside is None else ()
+    project = ProjectFiles(root=leg.folder, names=names, inside=last.inside, beside=last.beside)
+    inside = leg.with_python(last.facts.inventory.interpreter.executable)
+    return inside.container(last.facts.image.id, project=project)
 
 
 def _why_anew(order: Order) -> str:

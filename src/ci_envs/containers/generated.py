@@ -85,7 +85,7 @@ def build_generated(leg: Leg, lock: Lock, work: Work) -> ContainerEnvironment:
     draft = build_image(here.engine, request, work)
     inside = here.with_python(f"{plan.prefix}/bin/python")
     try:
-        with inside.container(draft.id, project=False) as container:
+        with inside.container(draft.id, draft=True) as container:
             inventory, content = container.inventory(), container.content()
         whole = _completed(plan, inventory, content, lock, work)
         dockerfile.write_text(render(whole), encoding="utf-8")
@@ -99,7 +99,7 @@ def build_generated(leg: Leg, lock: Lock, work: Work) -> ContainerEnvironment:
     if work.keep_dockerfile:
         keep_dockerfile(work, render(whole), files, plan.locks)
     work.image = told(here, lock, built)
-    return inside.container(built.id, project=False)
+    return inside.container(built.id)
 
 
 def refuse_to_overwrite(work: Work, file: str) -> None:
@@ -230,7 +230,7 @@ def _conda(leg: Leg, lock: Lock, work: Work) -> tuple[dict[str, bytes], tuple[Se
 
 def _asked(here: LegOnEngine, base: KnownBase, reference: str, work: Work) -> KnownBase:
     """A base that only its owner knows, with what is found in it."""
-    with here.container(pulled(here.engine, reference), project=False) as container:
+    with here.container(pulled(here.engine, reference), draft=True) as container:
         outcome = container.run(PROBE, timeout=60, log=work.log)
     return probed(base, outcome.stdout)
 

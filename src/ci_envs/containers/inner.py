@@ -77,7 +77,7 @@ def inner_leg(leg: Leg, pattern: str) -> Leg:
 
 
 def inner_work(work: Work, pattern: Pattern) -> Work:
-    """A workbench for locking what is installed inside; findings and tools are those of the leg itself.
+    """A workbench for locking what is installed inside; findings, tools, log and temporary folder are those of the leg.
 
     The leg's Python serves where this machine has it: tools that must run under it can then build sdists, too.
     """
@@ -87,4 +87,4 @@ def inner_work(work: Work, pattern: Pattern) -> Work:
         if pattern.brings_python
         else interpreters.find_interpreter(leg.python, arch=leg.arch, environ=work.environ)
     )
-    return replace(work, leg=leg, interpreter=here or work.interpreter)
+    return replace(work, leg=leg, owner=work.leg.id, interpreter=here or work.interpreter)

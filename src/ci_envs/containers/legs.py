@@ -11,8 +11,7 @@ from ci_envs.containers.engine import find_engine
 from ci_envs.containers.labels import image_name, leg_labels, state_key
 from ci_envs.containers.limits import limits_of
 from ci_envs.environ import leg_variables
-from ci_envs.environments.container import ContainerEnvironment, ProjectFiles
-from ci_envs.sources import source_files
+from ci_envs.environments.container import ContainerEnvironment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from ci_envs.containers.engine import Engine
     from ci_envs.containers.limits import Limits
+    from ci_envs.containers.session import ProjectFiles
     from ci_envs.layout import Layout
     from ci_envs.model.config import DockerConfig
     from ci_envs.model.leg import Leg
@@ -83,17 +83,19 @@ class LegOnEngine:
         """The same where it is known which interpreter inside is meant."""
         return replace(self, docker=msgspec.structs.replace(self.docker, python=path))
 
-    def container(self, image: str, *, project: bool = True) -> ContainerEnvironment:
-        """A container of an image, which starts when it is used; with ``project`` it is given the project's files."""
-        files = ProjectFiles(root=self.folder, names=tuple(source_files(self.folder))) if project else None
+    def container(
+        self, image: str, *, project: ProjectFiles | None = None, draft: bool = False
+    ) -> ContainerEnvironment:
+        """A container of an image, which starts when it is used; one that is only looked at keeps no bytecode."""
         return ContainerEnvironment(
             self.engine,
             image,
             limits=self.limits,
             labels=leg_labels(self.state, self.leg.id),
-            project=files,
+            project=project,
             variables={"CI_ENVS_LEG": self.leg.id, **leg_variables(self.leg.variables)},
             python=self.docker.python,
+            bytecode=None if draft else self.layout.bytecode(self.leg.id, image),
         )
 
 

@@ -204,10 +204,10 @@ class LiveContainer:
         except OSError as error:
             raise BrokenError(f"{self._engine.title} does not answer any more: {error}") from error
 
-    def put(self, archive: bytes | IO[bytes]) -> None:
-        """Unpacks an archive at ``/``; its files may belong to anybody."""
+    def put(self, archive: bytes | IO[bytes], at: str = "/") -> None:
+        """Unpacks an archive; its files may belong to anybody."""
         with self._asking("take files"):
-            self._api.put_archive(self.id, "/", archive)
+            self._api.put_archive(self.id, at, archive)
 
     def get(self, path: str) -> tuple[Iterator[bytes], Mapping[str, Any]] | None:
         """A file or folder as an archive, with what the engine tells of it; ``None`` where there is none."""

@@ -34,15 +34,18 @@ if TYPE_CHECKING:
     from ci_envs.containers.engine import Engine
     from ci_envs.containers.limits import Limits
 
-__all__ = ["DEFAULT_PATH", "TEMP", "Asked", "ProjectFiles", "Session"]
+__all__ = ["BYTECODE", "DEFAULT_PATH", "TEMP", "Asked", "ProjectFiles", "Session"]
 
 #: What is ours inside: short, since the paths of sockets end at 107 bytes (unix(7)). Nobody else is in there.
 _SCRATCH = "/tmp/ci-envs"  # noqa: S108 - see above
 TEMP = f"{_SCRATCH}/tmp"  # noqa: S108 - see above
-_OUT, _PROJECT, _BYTECODE = f"{_SCRATCH}/out", f"{_SCRATCH}/project", f"{_SCRATCH}/bytecode"
+_OUT, _PROJECT, BYTECODE = f"{_SCRATCH}/out", f"{_SCRATCH}/project", f"{_SCRATCH}/bytecode"
 
 #: What runtimes give a container whose image has no PATH.
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# Many an image says that none is to be written, since it would be in a layer; empty means that nobody said so.
+_COMPILED = {"PYTHONPYCACHEPREFIX": BYTECODE, "PYTHONDONTWRITEBYTECODE": ""}
 
 #: Of a file that a command has written for us, in bytes.
 _COLLECT_LIMIT = 256 * 1024 * 1024
@@ -79,6 +82,17 @@ class Asked:
     python: str = ""
     workdir: str = ""
     caller: Mapping[str, str] = field(default_factory=dict)
+    #: A folder for what interpreters inside have compiled: the next container of the same image begins with it.
+    bytecode: Path | None = None
+
+
+def newest_bytecode(folder: Path | None) -> Path | None:
+    """The archive in a folder of ``<number of files>.tar`` that has the most files."""
+    if folder is None:
+        return None
+    return max(
+        (path for path in folder.glob("*.tar") if path.stem.isdigit()), key=lambda path: int(path.stem), default=None
+    )
 
 
 class Session:
@@ -147,7 +161,7 @@ class Session:
     @cached_property
     def added(self) -> dict[str, str]:
         """What the container's commands see beside the image's own variables."""
-        private = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), TEMP) | {"PYTHONPYCACHEPREFIX": _BYTECODE}
+        private = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), TEMP) | _COMPILED
         return private | self._path | dict(self.asked.limits.env) | dict(self.asked.variables)
 
     @property
@@ -192,8 +206,9 @@ class Session:
         container = self._begun(spec)
         try:
             container.owner = self._owner(container)
-            made = ((_SCRATCH, 0o755), (TEMP, 0o1777), (_OUT, 0o755), (_BYTECODE, 0o755))
+            made = ((_SCRATCH, 0o755), (TEMP, 0o1777), (_OUT, 0o755), (BYTECODE, 0o755))
             container.put(folders(made, container.owner))
+            self._give_bytecode(container)
         except ContainerGone as error:
             container.remove()
             raise BrokenError(f"a container of {self.image} ended as soon as it was started: {error}") from error
@@ -201,6 +216,37 @@ class Session:
             container.remove()
             raise
         return container
+
+    def _give_bytecode(self, container: LiveContainer) -> None:
+        kept = newest_bytecode(self.asked.bytecode)
+        if kept is not None:
+            with kept.open("rb") as archive:
+                container.put(archive, _SCRATCH)
+
+    def keep_bytecode(self, count: int) -> None:
+        """Keeps what interpreters inside have compiled, ``count`` files: a later container need not compile it again.
+
+        An image brings no bytecode, which would be other bytes each time, and what runs in a container that is thrown
+        away is compiled for nothing.
+        """
+        folder, container = self.asked.bytecode, self._container
+        kept = newest_bytecode(folder)
+        if folder is None or container is None or count <= (int(kept.stem) if kept else 0):
+            return
+        found = container.get(BYTECODE)
+        if found is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
+            try:
+                for piece in found[0]:
+                    file.write(piece)
+                Path(file.name).replace(folder / f"{count}.tar")
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+        if kept is not None:
+            kept.unlink(missing_ok=True)
 
     def _begun(self, spec: Spec) -> LiveContainer:
         return LiveContainer(self.engine, spec)

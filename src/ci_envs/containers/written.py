@@ -57,7 +57,7 @@ def build_written(leg: Leg, lock: Lock, work: Work, file: str) -> ContainerEnvir
     )
     built = build_image(here.engine, request, work, archive=work.archive)
     work.image = told(here, lock, built)
-    return here.container(built.id, project=False)
+    return here.container(built.id)
 
 
 def _context(work: Work) -> Path:

@@ -6,6 +6,7 @@ How it is run is :mod:`ci_envs.containers.session`; this is what is known of the
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import sys
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ci_envs import command
-from ci_envs.containers.session import TEMP, Asked, ProjectFiles, Session
+from ci_envs.containers.session import BYTECODE, TEMP, Asked, ProjectFiles, Session
 from ci_envs.environments.probing import PROBE_SECONDS, answer_of, inventory_of, probing
-from ci_envs.errors import BuildError, ToolMissing
+from ci_envs.errors import BuildError, CiEnvsError, ToolMissing
 from ci_envs.resources import probe_text
 from ci_envs.tools import find_program
 
@@ -94,12 +95,13 @@ class ContainerEnvironment:
         python: str = "",
         workdir: str = "",
         redact_environ: Mapping[str, str] | None = None,
+        bytecode: Path | None = None,
     ) -> None:
         """``labels`` are :func:`labels.leg_labels`, ``variables`` the leg's own.
 
         ``python`` is the interpreter inside, ``workdir`` where commands run that are given no folder; where they are
         empty, the image and the project say. ``redact_environ`` is the caller's environment: its secrets are masked in
-        what commands say, and none of it is seen inside.
+        what commands say, and none of it is seen inside. ``bytecode`` is a folder of the image's own, see ``session``.
         """
         asked = Asked(
             limits=limits,
@@ -109,6 +111,7 @@ class ContainerEnvironment:
             python=python,
             workdir=workdir,
             caller=os.environ if redact_environ is None else redact_environ,
+            bytecode=bytecode,
         )
         self._session = Session(engine, image, asked)
 
@@ -119,7 +122,16 @@ class ContainerEnvironment:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Ends and removes the container; a later command would start another."""
-        self._session.close()
+        try:
+            self._keep_bytecode()
+        finally:
+            self._session.close()
+
+    def _keep_bytecode(self) -> None:
+        """An interrupted run has no time for it, and a container that is gone has none."""
+        if self._session.asked.bytecode is not None and self._session.running and not command.stopping():
+            with contextlib.suppress(CiEnvsError, OSError):
+                self._session.keep_bytecode(len(self._told(_SIZES, BYTECODE)))
 
     @property
     def engine(self) -> Engine:

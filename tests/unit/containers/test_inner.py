@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.projects import write_project
-from tests.support.work import a_leg
+from tests.support.work import a_leg, a_work
 
+from ci_envs import interpreters
 from ci_envs.containers.asked import select_container
-from ci_envs.containers.inner import dockerfile_of, inner_leg, inner_pattern
+from ci_envs.containers.inner import dockerfile_of, inner_leg, inner_pattern, inner_work
 from ci_envs.errors import UsageError
 from ci_envs.model.config import Config, DockerConfig
+from ci_envs.patterns.registry import ALL_PATTERNS
 from ci_envs.project import Project
 
 if TYPE_CHECKING:
@@ -98,3 +100,17 @@ def test_a_dockerfile_alone_asks_for_nothing_that_is_known(tmp_path: Path) -> No
 def test_a_leg_in_an_image_asks_for_what_it_asks_for_outside(tmp_path: Path) -> None:
     project = a_project(tmp_path, "Dockerfile", **REQUIREMENTS)
     assert select_container(a_leg(pattern="docker"), project, Config()).files == ("requirements.in",)
+
+
+@pytest.mark.parametrize("pattern", ["uv", "venv", "conda"])
+def test_the_lock_of_what_is_inside_is_made_with_the_legs_own_log_and_temporary_folder(
+    tmp_path: Path, pattern: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leg of the same lock outside of an image may be running meanwhile, and removes its own."""
+    monkeypatch.setattr(interpreters, "find_interpreter", lambda *_, **__: None)  # it would start interpreters
+    work = a_work(tmp_path, leg=a_leg(pattern="docker"))
+    inner = inner_work(work, ALL_PATTERNS[pattern])
+    assert inner.leg.pattern == pattern
+    assert (inner.log, inner.temp) == (work.log, work.temp)
+    assert inner.findings is work.findings
+    assert inner.tools is work.tools
