@@ -65,7 +65,7 @@ CODES: dict[str, str] = {
     "LOCK005": "What a leg asks for stands in a file that its kind of lock cannot hold.",
     "LOCK006": "tox's configuration asks for something in words that only tox can read; it is not installed.",
     "LOCK007": "A lock could not be held against a new resolution (`lock --check --solve`); it was judged by itself.",
-    "LOCK008": "A Dockerfile installs from files that pin nothing: what is in the image cannot be compared with a lock.",
+    "LOCK008": "A Dockerfile installs from files that pin nothing: what is in the image cannot be compared.",
     "LOCK010": "An environment.yml says where the environment is to lie (`prefix`); that is ignored.",
     "LOCK011": "A conda intent file has a key that means nothing there, and is ignored.",
     "LOCK012": "A conda intent file names a platform that no lock is made for, or a selector that selects nothing.",

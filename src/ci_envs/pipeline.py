@@ -211,8 +211,13 @@ class _LegRun:
         from ci_envs import testing  # a run without tests need not know how
 
         self.begins()
+        built = self.environment()
         counts, error = testing.run_tests(
-            work, self.locked(), self.environment().environment, workers=self.order.workers
+            work,
+            self.locked(),
+            built.environment,
+            workers=self.order.workers,
+            installed=frozenset(d.name for d in built.inventory.distributions if d.manager == "python"),
         )
         self.ran = True
         self.note(tests=counts)

@@ -49,15 +49,16 @@ _COUNT = re.compile(r"([a-z ]+)=([0-9]+)")
 
 
 def run_tests(
-    work: Work, lock: Lock, environment: Environment, *, workers: int = 1
+    work: Work, lock: Lock, environment: Environment, *, workers: int = 1, installed: frozenset[str] = frozenset()
 ) -> tuple[TestCounts, CiEnvsError | None]:
     """Counts, and the error that ends the stage: :class:`TestError`, or :class:`Skip` where no test was run.
 
+    ``installed`` are names of distributions that are there beside what is locked: an image may be made without a lock.
     ``workers`` is this leg's share of the machine: what pytest-xdist takes ``-n auto`` for.
     Raises :class:`Skip` where the project has no tests that can be found, :class:`ToolMissing` where the command
     names a program that is not there.
     """
-    chosen = _chosen(work, lock)
+    chosen = _chosen(work, installed | {pin.name for pin in lock.pins})
     junit = work.layout.junit(work.leg.id)
     junit.unlink(missing_ok=True)
     started = time.time()
@@ -86,13 +87,13 @@ def told(counts: TestCounts) -> str:
     return f"{counts.passed} passed" + (f", {counts.skipped} skipped" if counts.skipped else "")
 
 
-def _chosen(work: Work, lock: Lock) -> TestCommand:
+def _chosen(work: Work, installed: frozenset[str]) -> TestCommand:
     configured = work.config.test.command
     if configured:
         argv = tuple(split(configured, "test.command"))
         runner: Literal["pytest", "unittest"] = "unittest" if "unittest" in argv else "pytest"
         return TestCommand(argv=argv, runner=runner, why="test.command says so", as_written=True)
-    found = test_command(work.project, frozenset(pin.name for pin in lock.pins))
+    found = test_command(work.project, installed)
     if found is None:
         raise Skip("no test command found")
     return _of_what_is_installed(found, work)
@@ -122,10 +123,11 @@ def _run(work: Work, environment: Environment, chosen: TestCommand, junit: Path,
             log=work.log,
         )
         environment.collect(junit)
-        return outcome
     except ToolMissing as error:
         hint = "test.command is looked for in the environment, then on PATH: lock what brings it in a group for tests"
         raise ToolMissing(f"the tests cannot be run: {error}", hint=hint) from error
+    else:
+        return outcome
     finally:
         remove_tree(temp)
 

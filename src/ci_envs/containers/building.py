@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ci_envs import __version__, sources
-from ci_envs.building import Built, Facts
+from ci_envs.building import Built, Facts, forget_bytecode
 from ci_envs.containers.cleaning import note_engine
 from ci_envs.containers.images import image_id, name_also, remove_image
 from ci_envs.containers.inner import dockerfile_of

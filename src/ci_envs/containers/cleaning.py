@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ci_envs.containers.devcontainer_site import images_left
 from ci_envs.containers.engine import find_engine
 from ci_envs.containers.images import remove_image
 from ci_envs.containers.labels import image_name, image_repository, state_key
@@ -40,13 +41,17 @@ def remove_all(layout: Layout, environ: Mapping[str, str], legs: Sequence[str] =
     for kind in _known(_path(layout)):
         try:
             engine = find_engine("podman" if kind == "podman" else "docker", environ)
-            removed += _of(engine, state_key(layout), legs)
+            removed += _of(engine, layout, legs)
         except CiEnvsError as error:
             removed.append(f"nothing of {kind}, which does not answer: {error}")
     return removed
 
 
-def _of(engine: Engine, key: str, legs: Sequence[str]) -> Iterator[str]:
+def _of(engine: Engine, layout: Layout, legs: Sequence[str]) -> Iterator[str]:
+    key = state_key(layout)
+    for name in images_left(engine, layout, legs):
+        remove_image(engine, name)
+        yield f"{engine.kind}: image {name}"
     for leg in legs or ("",):
         for what in remove_leftovers(engine, key, leg):
             yield f"{engine.kind}: {what}"

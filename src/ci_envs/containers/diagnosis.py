@@ -12,7 +12,6 @@ from ci_envs.tools import find_program, tool_version
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ci_envs.containers.engine_places import Asked
 
 __all__ = ["container_tools"]
 
