@@ -72,7 +72,7 @@ def build_image_of(pattern: Pattern, order: Order, lock: Lock, work: Work) -> Bu
     why = _why_anew(order) or _why_not_kept(pattern, last, inputs, leg.engine)
     if last is not None and not why:
         environment = _environment(leg, last)
-        why = altered(environment, last.facts) if order.deep else ""
+        why = _why_altered(environment, last) if order.deep else ""
         if not why:
             work.findings += last.facts.findings
             work.tools |= last.facts.tools
@@ -89,6 +89,18 @@ def build_image_of(pattern: Pattern, order: Order, lock: Lock, work: Work) -> Bu
     if facts.image:
         forget_bytecode(work.layout, order.leg, facts.image.id)
     return Built(environment, facts, inputs, kept=False, why=f"built: {why}")
+
+
+def _why_altered(environment: Environment, last: Kept) -> str:
+    """What is not as it was built, with every byte read; a container of such an image is ended."""
+    try:
+        why = altered(environment, last.facts)
+    except BaseException:
+        environment.__exit__(None, None, None)
+        raise
+    if why:
+        environment.__exit__(None, None, None)
+    return why
 
 
 def _built(pattern: Pattern, lock: Lock, work: Work, inputs: dict[str, str]) -> tuple[Environment, Facts]:

@@ -71,10 +71,27 @@ def altered(environment: Environment, facts: Facts) -> str:
 
 
 def beside(inventory: Inventory, lock: Lock, work: Work) -> tuple[frozenset[str], frozenset[str]]:
-    """The names that are there beside the lock: what installs the rest, and the project itself."""
+    """The names that are there beside the lock: what installs the rest or belongs to the distribution; the project."""
     installed = {each.name for each in inventory.distributions if each.manager == "python" and not each.brought_by}
     beside = installed - {pin.name for pin in lock.of("python")}
-    return frozenset(beside & _BOOTSTRAP), frozenset(beside & {work.selection.project} - {""})
+    return (
+        frozenset(beside & (_BOOTSTRAP | _of_distribution(inventory))),
+        frozenset(beside & {work.selection.project} - {""}),
+    )
+
+
+def _of_distribution(inventory: Inventory) -> frozenset[str]:
+    """What the packages of the operating system have put beside its own Python: pip installs below /usr/local.
+
+    https://www.debian.org/doc/packaging-manuals/python-policy/, "Module Path"; Fedora does the same.
+    """
+    if inventory.interpreter.prefix != "/usr":
+        return frozenset()
+    return frozenset(
+        each.name
+        for each in inventory.distributions
+        if each.manager == "python" and not each.metadata.startswith(("local/", "/usr/local/"))
+    )
 
 
 def _findings(content: Content, inventory: Inventory, lock: Lock, work: Work) -> list[Finding]:

@@ -66,6 +66,18 @@ def of(*names: str, **facts: Any) -> Inventory:
     return an_inventory(*(dist(name) for name in names), **{"prefix": "/opt/venv", "base_prefix": "/usr", **facts})
 
 
+def test_what_a_distribution_has_put_beside_its_own_python_is_no_stranger(tmp_path: Path) -> None:
+    found = an_inventory(
+        dist("apple", metadata="local/lib/python3.11/dist-packages/apple-1.0.dist-info"),
+        dist("pear", metadata="local/lib/python3.11/dist-packages/pear-1.0.dist-info"),
+        dist("python-apt", metadata="lib/python3/dist-packages/python_apt-2.6.egg-info"),
+    )
+    system = msgspec.structs.replace(found, interpreter=msgspec.structs.replace(found.interpreter, prefix="/usr"))
+    assert beside(system, LOCK, work_at(tmp_path))[0] == {"python-apt"}
+    # In an environment of its own nothing is the distribution's.
+    assert beside(found, LOCK, work_at(tmp_path))[0] == NONE
+
+
 def test_what_installed_the_rest_and_the_project_itself_are_beside_the_lock(tmp_path: Path) -> None:
     work = work_at(tmp_path)
     work.selection = msgspec.structs.replace(work.selection, project="basket")
