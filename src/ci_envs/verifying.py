@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ci_envs.order import Order
     from ci_envs.pipeline import Observer
 
-__all__ = ["Verdict", "verify"]
+__all__ = ["Verdict", "build_apart", "verify"]
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +87,12 @@ def _placed(order: Order, layout: Layout) -> Order:
 
 
 def _digest(order: Order, observer: Observer) -> Digest:
+    build_apart(order, observer)
+    return read_digest(order.layout.prefix(order.leg.id))
+
+
+def build_apart(order: Order, observer: Observer) -> None:
+    """One of the two builds, in a state folder that is made anew. :class:`BuildError` where it does not pass."""
     remove_tree(order.layout.state)
     order.layout.prepare()
     records, interrupted = run_legs([order], jobs=1, observer=observer)
@@ -94,4 +100,3 @@ def _digest(order: Order, observer: Observer) -> Digest:
         raise InterruptedRun("interrupted; nothing was compared")
     if records[0].status != "passed":
         raise BuildError(records[0].reason, hint=f"run it alone: {order.reproduce}")
-    return read_digest(order.layout.prefix(order.leg.id))

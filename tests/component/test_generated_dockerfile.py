@@ -6,9 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
-import socketserver
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +17,7 @@ import uv as uv_package
 from msgspec.structs import replace
 from tests.component.conda_programs import SMALL, record_of, use_channel
 from tests.component.program import PACKAGE
-from tests.support.index import Index
+from tests.support.docker_projects import Forwarder, ReachableIndex
 from tests.support.projects import private_environment, write_project
 from tests.support.work import a_leg, a_work
 
@@ -78,50 +75,6 @@ PROJECT = {
     "secret.txt": "not for the image\n",
     ".dockerignore": "secret.txt\n*.log\n",
 }
-
-
-class ReachableIndex(Index):
-    """An index whose pages name its files by the address at which containers reach it."""
-
-    outside = ""
-
-    @property
-    def files_url(self) -> str:
-        return f"{self.outside}/files/" if self.outside else super().files_url
-
-
-class Forwarder(socketserver.ThreadingTCPServer):
-    """Hands on what comes to the engine's bridge to a server on loopback, which no container can reach."""
-
-    daemon_threads = True
-    allow_reuse_address = True
-
-    def __init__(self, address: str, port: int) -> None:
-        class Handler(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                with socket.create_connection(("127.0.0.1", port)) as other, contextlib.suppress(OSError):
-                    back = threading.Thread(target=_pump, args=(other, self.request), daemon=True)
-                    back.start()
-                    _pump(self.request, other)
-                    back.join(10)
-
-        super().__init__((address, 0), Handler)
-        self.address = f"http://{address}:{self.server_address[1]}"
-
-    def __enter__(self) -> Forwarder:
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self.server_close()
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while block := source.recv(65536):
-            target.sendall(block)
-        target.shutdown(socket.SHUT_WR)
 
 
 @dataclass

@@ -15,10 +15,8 @@ import msgspec
 from ci_envs.building import Facts
 from ci_envs.containers.cleaning import remove_all
 from ci_envs.containers.image_difference import compare
-from ci_envs.errors import BuildError, InterruptedRun
 from ci_envs.layout import Layout, remove_tree
-from ci_envs.running import run_legs
-from ci_envs.verifying import Verdict
+from ci_envs.verifying import Verdict, build_apart
 
 if TYPE_CHECKING:
     from ci_envs.order import Order
@@ -60,13 +58,7 @@ def _placed(order: Order, layout: Layout) -> Order:
 
 
 def _built(order: Order, observer: Observer) -> Facts:
-    remove_tree(order.layout.state)
-    order.layout.prepare()
-    records, interrupted = run_legs([order], jobs=1, observer=observer)
-    if interrupted:
-        raise InterruptedRun("interrupted; nothing was compared")
-    if records[0].status != "passed":
-        raise BuildError(records[0].reason, hint=f"run it alone: {order.reproduce}")
+    build_apart(order, observer)
     kept = msgspec.json.decode(order.layout.image(order.leg.id).read_bytes())
     return msgspec.convert(kept["facts"], Facts)
 
