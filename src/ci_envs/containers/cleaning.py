@@ -56,9 +56,10 @@ def _of(engine: Engine, layout: Layout, legs: Sequence[str]) -> Iterator[str]:
         for what in remove_leftovers(engine, key, leg):
             yield f"{engine.kind}: {what}"
     wanted = {image_name(key, f"{leg}{ending}") for leg in legs for ending in ("", DRAFT, FORMER)}
-    for image in engine.client.api.images(name=image_repository(key)):
+    # Podman's own filter by repository finds no image that has a tag.
+    for image in engine.client.api.images():
         for name in image["RepoTags"] or ():
-            if not wanted or name in wanted:
+            if name in wanted or (not wanted and name.startswith(f"{image_repository(key)}:")):
                 remove_image(engine, name)
                 yield f"{engine.kind}: image {name}"
 
