@@ -78,7 +78,8 @@ def podman(own_registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> 
     address = f"unix:///tmp/cb-{uuid.uuid4().hex[:8]}.sock"
     storage = ["--root", str(folder / "root"), "--runroot", str(folder / "run"), "--storage-driver", "vfs"]
     argv = ["podman", *storage, "system", "service", "-t", "0", address]
-    environ = {**os.environ, "CONTAINERS_REGISTRIES_CONF": str(config)}
+    told = {name: value for name, value in os.environ.items() if name != "CONTAINER_HOST"}  # it would be a client alone
+    environ = {**told, "CONTAINERS_REGISTRIES_CONF": str(config)}
     service = subprocess.Popen(argv, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         socket = Path(address.removeprefix("unix://"))

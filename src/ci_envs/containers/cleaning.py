@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ci_envs.containers.devcontainer_site import images_left
 from ci_envs.containers.engine import find_engine
-from ci_envs.containers.images import remove_image
+from ci_envs.containers.images import listed_images, remove_image
 from ci_envs.containers.labels import image_name, image_repository, state_key
 from ci_envs.containers.leftovers import remove_leftovers
 from ci_envs.containers.legs import DRAFT, FORMER
@@ -57,7 +57,7 @@ def _of(engine: Engine, layout: Layout, legs: Sequence[str]) -> Iterator[str]:
             yield f"{engine.kind}: {what}"
     wanted = {image_name(key, f"{leg}{ending}") for leg in legs for ending in ("", DRAFT, FORMER)}
     # Podman's own filter by repository finds no image that has a tag.
-    for image in engine.client.api.images():
+    for image in listed_images(engine):
         for name in image["RepoTags"] or ():
             if name in wanted or (not wanted and name.startswith(f"{image_repository(key)}:")):
                 remove_image(engine, name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ci_envs.containers.devcontainer_lock import configuration_of
 from ci_envs.containers.devcontainer_workspace import workspace_path
-from ci_envs.containers.images import remove_image
+from ci_envs.containers.images import listed_images, remove_image
 from ci_envs.containers.labels import leg_labels, state_key
 from ci_envs.containers.legs import engine_for
 from ci_envs.containers.starting import engine_errors, release
@@ -135,5 +135,5 @@ def images_left(engine: Engine, layout: Layout, legs: Sequence[str] = ()) -> lis
 def _built_for(engine: Engine, workspaces: Iterable[Path]) -> list[str]:
     """The tool calls an image by its workspace's name, and the digest of its path: ``vsc-demo-<hex>-features``."""
     keys = [hashlib.sha256(os.fsencode(workspace)).hexdigest() for workspace in workspaces]
-    names = (name for each in engine.client.api.images() for name in each.get("RepoTags") or ())
+    names = (name for each in listed_images(engine) for name in each.get("RepoTags") or ())
     return [name for name in names if "vsc-" in name and any(key in name for key in keys)]
