@@ -93,6 +93,7 @@ def test_clean_removes_our_images_and_containers_and_nobody_elses(make_docker: M
     program.green()
     other.green()
     client = program.client
+    client.images.pull(base_image)  # builds alone bring no image under its name
     theirs = client.containers.create(base_image, ["true"], name="ci-envs-test-theirs", labels={"org.repro-envs": "no"})
     client.images.get(base_image).tag("ci-envs-test/theirs", "1")
     left = client.containers.create(
