@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ci_envs import detect
-from ci_envs.containers.inner import dockerfile_of, inner_leg, inner_pattern
+from ci_envs.containers.inner import described_inside, dockerfile_of, inner_leg, inner_pattern
 from ci_envs.selection import Selection
 
 if TYPE_CHECKING:
@@ -21,12 +20,7 @@ def select_container(leg: Leg, project: Project, config: Config) -> Selection:
 
     A Dockerfile may install what nothing else describes: then nothing is known to be asked for.
     """
-    if dockerfile_of(project, config) and not _is_described(project):
+    if dockerfile_of(project, config) and not described_inside(project):
         return Selection()
     pattern = inner_pattern(leg, project, config)
     return pattern.select(inner_leg(leg, pattern.name), project, config)
-
-
-def _is_described(project: Project) -> bool:
-    found = detect.detect(project, buildable=detect.INSTALLED_INSIDE)
-    return any(one.pattern in detect.INSTALLED_INSIDE for one in found.patterns)

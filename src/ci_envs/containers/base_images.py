@@ -162,7 +162,7 @@ def base_for(leg: Leg, config: Config, lock: Lock) -> BaseImage:
     if leg.accelerator.startswith("cuda") and not brings_cuda(lock):
         return _cuda_base(leg.accelerator)
     bases = all_bases()
-    return bases["plain"] if _is_conda(lock) else bases.get(leg.python, bases["plain"])
+    return bases["plain"] if is_conda(lock) else bases.get(leg.python, bases["plain"])
 
 
 def tools_base(base: BaseImage) -> BaseImage | None:
@@ -230,7 +230,8 @@ def _number(series: str) -> tuple[int, ...]:
     return tuple(map(int, series.split(".")))
 
 
-def _is_conda(lock: Lock) -> bool:
+def is_conda(lock: Lock) -> bool:
+    """Whether conda brings what is locked, its Python too."""
     return lock.format in ("conda-lock", "explicit", "pixi")
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ci_envs import detect
 from ci_envs.containers.base_findings import base_findings, secret_findings
 from ci_envs.containers.devcontainer_cli import find_cli, upgrade
 from ci_envs.containers.devcontainer_config import (
@@ -29,7 +28,7 @@ from ci_envs.containers.devcontainer_features import (
 )
 from ci_envs.containers.docker_lock import NAME
 from ci_envs.containers.dockerfile import BaseImage, images_of
-from ci_envs.containers.inner import inner_leg, inner_pattern, inner_work
+from ci_envs.containers.inner import described_inside, inner_leg, inner_pattern, inner_work
 from ci_envs.containers.legs import build_args_of, platform_of
 from ci_envs.containers.locking import lock_images, locked_images, together
 from ci_envs.containers.references import parse_reference
@@ -224,8 +223,7 @@ def _inner(leg: Leg, read: Devcontainer, project: Project, config: Config) -> _I
     that a Dockerfile would be generated for.
     """
     said = _said(read, project)
-    described = {one.pattern for one in detect.detect(project, buildable=detect.INSTALLED_INSIDE).patterns}
-    described &= set(detect.INSTALLED_INSIDE)
+    described = set(described_inside(project))
     if not described:
         return None
     named = next((name for name, sign in _SIGNS if sign.search(said) and _suits(name, described)), "")

@@ -16,6 +16,7 @@ from ci_envs.checks.commands import own_check
 from ci_envs.containers.base_images import PROBE, probed, python_plan
 from ci_envs.containers.builder import ImageBuild, build_image
 from ci_envs.containers.context import ignore_text, stage_context
+from ci_envs.containers.docker_lock import NAME
 from ci_envs.containers.firewall import user_firewall
 from ci_envs.containers.image_facts import inspect_image
 from ci_envs.containers.images import pulled, remove_image
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from ci_envs.containers.base_images import BaseImage as KnownBase
     from ci_envs.containers.builder import BuiltImage
     from ci_envs.containers.legs import LegOnEngine
+    from ci_envs.containers.revision import Revision
     from ci_envs.content import Content
     from ci_envs.environments.container import ContainerEnvironment
     from ci_envs.model.inventory import Inventory
@@ -59,8 +61,9 @@ def build_generated(leg: Leg, lock: Lock, work: Work) -> ContainerEnvironment:
     """The image under the leg's name, and a container of it. :class:`BuildError` where it cannot be built."""
     refuse_to_overwrite(work, KEPT)
     here = on_engine(leg, work)
-    refuse_other_local(here.engine, images_for(known_bases(leg, work, lock)), work)
-    plan, files, secrets = _planned(here, lock, work)
+    bases = known_bases(leg, work, lock)
+    refuse_other_local(here.engine, images_for(bases), work)
+    plan, files, secrets = _planned(here, bases, lock, work)
     folder = work.temp / "image"
     staged = stage_context(
         work.project.root, source_files(work.project.root), folder / "context", files=files, locks=plan.locks
@@ -89,7 +92,7 @@ def build_generated(leg: Leg, lock: Lock, work: Work) -> ContainerEnvironment:
             inventory, content = container.inventory(), container.content()
         whole = _completed(plan, inventory, content, lock, work)
         dockerfile.write_text(render(whole), encoding="utf-8")
-        labels = _labels(inventory, content, lock, work)
+        labels = _labels(inventory, content, lock, work, at)
         final = replace(
             request, tag=here.tag, labels=labels, no_cache=False, plain=False, layers=work.layout.layers(leg.id)
         )
@@ -147,11 +150,12 @@ def told(here: LegOnEngine, lock: Lock, built: BuiltImage) -> ImageFacts:
     )
 
 
-def _planned(here: LegOnEngine, lock: Lock, work: Work) -> tuple[ImagePlan, dict[str, bytes], tuple[Secret, ...]]:
+def _planned(
+    here: LegOnEngine, bases: Sequence[KnownBase], lock: Lock, work: Work
+) -> tuple[ImagePlan, dict[str, bytes], tuple[Secret, ...]]:
     """The plan, further files of the context, and the secrets of the build."""
     leg, docker = here.leg, here.docker
     pattern = inner_pattern(leg, work.project, work.config)
-    bases = known_bases(leg, work, lock)
     references = [
         one.reference.with_digest(pin.hashes[0])
         for one in images_for(bases)
@@ -161,7 +165,7 @@ def _planned(here: LegOnEngine, lock: Lock, work: Work) -> tuple[ImagePlan, dict
     base = bases[0] if bases[0].is_known else _asked(here, bases[0], str(references[0]), work)
     is_conda = pattern.name == "conda"
     files, secrets = _conda(leg, lock, work) if is_conda else ({}, ())
-    own = tuple(name for name in lock.files if name != "docker.lock")
+    own = tuple(name for name in lock.files if name != NAME)
     script = own_check(work.config.check, work.project)
     with_sources = not work.installs_project
     plan = ImagePlan(
@@ -248,14 +252,13 @@ def _completed(plan: ImagePlan, inventory: Inventory, content: Content, lock: Lo
     return msgspec.structs.replace(plan, health=health, activates=activates and plan.installer == "conda")
 
 
-def _labels(inventory: Inventory, content: Content, lock: Lock, work: Work) -> dict[str, str]:
+def _labels(inventory: Inventory, content: Content, lock: Lock, work: Work, at: Revision) -> dict[str, str]:
     """https://github.com/opencontainers/image-spec/blob/main/annotations.md, and our own.
 
     On the command line and not in the file, which is then the same for every commit.
     """
     from datetime import UTC, datetime
 
-    at = revision_of(work.project.root, work.environ)
     seeds, own = beside(inventory, lock, work)
     cuda = _cuda(work.leg, lock)
     labels = {

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ci_envs.project import Project
     from ci_envs.work import Work
 
-__all__ = ["dockerfile_of", "inner_leg", "inner_pattern", "inner_work"]
+__all__ = ["described_inside", "dockerfile_of", "inner_leg", "inner_pattern", "inner_work"]
 
 _USUAL = ("Dockerfile", "Containerfile")
 
@@ -36,6 +36,12 @@ def dockerfile_of(project: Project, config: Config) -> str:
     return next((name for name in _USUAL if project.exists(name)), "")
 
 
+def described_inside(project: Project) -> tuple[str, ...]:
+    """The patterns that a project describes and that an image can be made of, the most exactly described first."""
+    found = detect.detect(project, buildable=detect.INSTALLED_INSIDE)
+    return tuple(one.pattern for one in found.patterns if one.pattern in detect.INSTALLED_INSIDE)
+
+
 def inner_pattern(leg: Leg, project: Project, config: Config) -> Pattern:
     """The pattern that locks and describes what the image's Python gets.
 
@@ -51,10 +57,8 @@ def inner_pattern(leg: Leg, project: Project, config: Config) -> Pattern:
                 hint=f"ci-envs detect --project {leg.project} says what is described",
             )
         return ALL_PATTERNS[asked]
-    found = detect.detect(project, buildable=detect.INSTALLED_INSIDE)
-    for one in found.patterns:
-        if one.pattern in detect.INSTALLED_INSIDE:
-            return ALL_PATTERNS["conda" if one.pattern == "conda" else "uv"]
+    if described := described_inside(project):
+        return ALL_PATTERNS["conda" if described[0] == "conda" else "uv"]
     raise UsageError(
         f"{leg.project!r} has no Dockerfile, and nothing that one could be generated from",
         hint=f"write one, or describe what is to be installed: {detect.RECOGNISED}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ci_envs.containers.base_findings import base_findings, secret_findings
-from ci_envs.containers.base_images import base_for, tools_base
+from ci_envs.containers.base_images import base_for, is_conda, tools_base
 from ci_envs.containers.bases import local_digest, resolve_image
 from ci_envs.containers.docker_lock import (
     NAME,
@@ -93,7 +93,7 @@ def images_in(leg: Leg, work: Work, file: str) -> tuple[BaseImage, ...]:
 def known_bases(leg: Leg, work: Work, inner: Lock) -> tuple[KnownBase, ...]:
     """What a generated Dockerfile is built on: its base and, for conda, what puts the packages together."""
     base = base_for(leg, work.config, inner)
-    beside = tools_base(base) if inner.format in ("conda-lock", "explicit", "pixi") else None
+    beside = tools_base(base) if is_conda(inner) else None
     return (base, beside) if beside else (base,)
 
 
