@@ -17,6 +17,7 @@ import msgspec
 
 from ci_envs import command, environ, indexes, trouble
 from ci_envs.errors import BrokenError
+from ci_envs.layout import write_atomically
 from ci_envs.model.record import Finding
 from ci_envs.redact import Redactor
 
@@ -208,6 +209,16 @@ class Work:
         """Notes a finding."""
         finding = Finding(code=code, severity=severity, title=title, message=message, file=file, line=line)
         self.findings.append(finding)
+
+    def keep_lock(self, name: str, text: str) -> None:
+        """Writes a lock file of the project, whole, and says so; one that has these words already is left alone."""
+        before = self.project.text(name)
+        if text == before:
+            return
+        write_atomically(self.project.path(name), text.encode())
+        self.project.forget(name)
+        verb = "made" if before is None else "renewed"
+        self.find("LOCK003", "info", f"lock {verb}", f"{name} was {verb}: commit it", file=name)
 
     def run(
         self,

@@ -34,7 +34,6 @@ from ci_envs.containers.locking import lock_images, locked_images, together
 from ci_envs.containers.references import parse_reference
 from ci_envs.containers.written_locks import uv_selection
 from ci_envs.errors import LockError, UsageError
-from ci_envs.layout import write_atomically
 from ci_envs.model.lock import Lock
 from ci_envs.patterns.requirement_locks import stale_error
 from ci_envs.plain import one_line
@@ -178,14 +177,8 @@ def _resolved_features(asked: tuple[str, ...], old: FeatureLock, read: Devcontai
     made = renewed(asked, old, new)
     if stale := stale_features(asked, made, read.lock_path):
         raise stale_error(work, stale)
-    before, text = work.project.text(read.lock_path), write_feature_lock(made)
-    if text != before:
-        with work.alone(f"project-{work.project_key}"):
-            write_atomically(work.project.path(read.lock_path), text.encode())
-        work.project.forget(read.lock_path)
-        verb = "made" if before is None else "renewed"
-        message = f"{read.lock_path} was {verb}: commit it"
-        work.find("LOCK003", "info", f"lock {verb}", message, file=read.lock_path)
+    with work.alone(f"project-{work.project_key}"):
+        work.keep_lock(read.lock_path, write_feature_lock(made))
     return made
 
 

@@ -27,7 +27,6 @@ from ci_envs.containers.legs import build_args_of, engine_for, platform_of
 from ci_envs.containers.references import parse_reference
 from ci_envs.containers.written_locks import lock_of_dockerfile
 from ci_envs.errors import BrokenError, BuildError, LockError
-from ci_envs.layout import write_atomically
 from ci_envs.locks.insync import Stale
 from ci_envs.model.lock import Lock
 from ci_envs.patterns.requirement_locks import refuse_changes
@@ -230,11 +229,4 @@ def _moved(lock: DockerLock, found: Iterable[LockedImage]) -> Iterable[Stale]:
 def _write(work: Work, found: Sequence[LockedImage]) -> None:
     work.begins()
     work.project.forget(NAME)  # another leg may have written it meanwhile
-    before = work.project.text(NAME)
-    text = write_docker_lock(merged(locked_images(work), found))
-    if text == before:
-        return
-    write_atomically(work.project.path(NAME), text.encode())
-    work.project.forget(NAME)
-    verb = "made" if before is None else "renewed"
-    work.find("LOCK003", "info", f"lock {verb}", f"{NAME} was {verb}: commit it", file=NAME)
+    work.keep_lock(NAME, write_docker_lock(merged(locked_images(work), found)))

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from ci_envs import trouble
 from ci_envs.errors import LockError
-from ci_envs.layout import write_atomically
 from ci_envs.locks.changes import changed_pins
 from ci_envs.locks.insync import direct_extras, in_sync
 from ci_envs.locks.requirements import classify, read_requirements
@@ -224,13 +223,7 @@ def _refuse_what_is_resolved_otherwise(leg: Leg, work: Work, compiler: Compiler,
 
 def _make(leg: Leg, work: Work, compiler: Compiler, target: _Target, *, upgrade: bool) -> None:
     work.begins()
-    before = work.project.text(target.path)
-    text = _compiled(leg, work, compiler, target, upgrade=upgrade)
-    if text != before:
-        write_atomically(work.project.path(target.path), text.encode())
-        work.project.forget(target.path)
-        verb = "renewed" if before is not None else "made"
-        work.find("LOCK003", "info", f"lock {verb}", f"{target.path} was {verb}: commit it", file=target.path)
+    work.keep_lock(target.path, _compiled(leg, work, compiler, target, upgrade=upgrade))
 
 
 def _compiled(leg: Leg, work: Work, compiler: Compiler, target: _Target, *, upgrade: bool) -> str:
