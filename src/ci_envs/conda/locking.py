@@ -18,7 +18,6 @@ from ci_envs.conda.lock_rules import need
 from ci_envs.conda.making import left_out, new_lock, platforms_for
 from ci_envs.conda.targets import platform_of
 from ci_envs.errors import LockError, UsageError
-from ci_envs.layout import write_atomically
 from ci_envs.model.lock import Lock
 from ci_envs.nearest import nearest
 from ci_envs.patterns.requirement_locks import not_solved, refuse_changes, stale_error
@@ -220,12 +219,7 @@ def _make(leg: Leg, work: Work, asked: Asked, old: CondaLock | None) -> str:
     new = new_lock(work, asked, old, path)
     from ci_envs.conda.lock_writing import write_conda_lock
 
-    text, before = write_conda_lock(new), work.project.text(path)
-    if text != before:
-        write_atomically(work.project.path(path), text.encode())
-        work.project.forget(path)
-        verb = "renewed" if before is not None else "made"
-        work.find("LOCK003", "info", f"lock {verb}", f"{path} was {verb}: commit it", file=path)
+    work.keep_lock(path, write_conda_lock(new))
     if gone := left_out(old):
         message = f"no lock is made for {', '.join(gone)}: what {path} had for it was left out"
         work.find("LOCK012", "warning", "platform not known", message, file=path)

@@ -32,7 +32,7 @@ from ci_envs.containers.inner import described_inside, inner_leg, inner_pattern,
 from ci_envs.containers.legs import build_args_of, platform_of
 from ci_envs.containers.locking import lock_images, locked_images, together
 from ci_envs.containers.references import parse_reference
-from ci_envs.containers.written_locks import uv_selection
+from ci_envs.containers.written_locks import UV_SYNC, uv_selection
 from ci_envs.errors import LockError, UsageError
 from ci_envs.model.lock import Lock
 from ci_envs.patterns.requirement_locks import stale_error
@@ -56,7 +56,6 @@ _SIGNS = (
     ("uv", re.compile(r"\buv sync\b|\buv\.lock\b|\blocks/uv-")),
     ("venv", re.compile(r"\bpip-sync\b|\blocks/venv-")),
 )
-_UV_SYNC = re.compile(r"\buv\s+sync\b([^;&|\n]*)")
 #: Of what the tool said.
 _LONGEST = 400
 
@@ -97,7 +96,7 @@ def _selected(inner: _Inner, leg: Leg, project: Project, config: Config) -> Sele
     from ci_envs.patterns.registry import ALL_PATTERNS
 
     selection = ALL_PATTERNS[inner.pattern].select(inner_leg(leg, inner.pattern), project, config)
-    found = _UV_SYNC.search(inner.said) if inner.pattern == "uv" else None
+    found = UV_SYNC.search(inner.said) if inner.pattern == "uv" else None
     return uv_selection(found[1].split(), selection, project) if found else selection
 
 
@@ -205,8 +204,7 @@ def _inner_lock(leg: Leg, read: Devcontainer, work: Work) -> Lock:
     at = inner_work(work, pattern)
     at.selection = work.selection
     lock = pattern.lock(inner_leg(leg, inner.pattern), at)
-    names = {pin.name for pin in lock.pins}
-    return msgspec.structs.replace(lock, direct=tuple(one for one in lock.direct if one.name in names))
+    return msgspec.structs.replace(lock, direct=lock.locked_direct)
 
 
 def _inner(leg: Leg, read: Devcontainer, project: Project, config: Config) -> _Inner | None:

@@ -23,18 +23,19 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from ci_envs.model.leg import Leg
-    from ci_envs.model.lock import Pin, Requirement
+    from ci_envs.model.lock import Pin
     from ci_envs.project import Project
     from ci_envs.selection import Selection
     from ci_envs.work import Work
 
-__all__ = ["lock_of_dockerfile", "uv_selection"]
+__all__ = ["UV_SYNC", "lock_of_dockerfile", "uv_selection"]
 
 _CONDA = re.compile(r"(?:.*/)?(?:[\w.-]*conda-lock\.ya?ml|conda-[\w.-]*\.lock)")
 _PYLOCK = re.compile(r"(?:.*/)?pylock(?:\.[^/.]+)?\.toml")
 #: Of ``uv sync``; what follows them is a name.
 _WITH_VALUE = ("--group", "--no-group", "--extra", "--no-extra")
-_UV_SYNC = re.compile(r"\buv\s+sync\b([^;&|]*)")
+#: Its words, in text whose continued lines were joined.
+UV_SYNC = re.compile(r"\buv\s+sync\b([^;&|\n]*)")
 
 
 def lock_of_dockerfile(leg: Leg, work: Work, file: str) -> Lock | None:
@@ -88,11 +89,11 @@ def _kept_by(pattern: str, inner: Leg, work: Work, text: str) -> Lock:
     chosen = ALL_PATTERNS[pattern]
     at = inner_work(work, chosen)
     selection = chosen.select(inner, work.project, work.config)
-    if found := _UV_SYNC.search(text.replace("\\\n", " ")):
+    if found := UV_SYNC.search(text.replace("\\\n", " ")):
         selection = uv_selection(found[1].split(), selection, work.project)
     at.selection = selection
     lock = chosen.lock(inner, at)
-    return msgspec.structs.replace(lock, direct=_installed(lock))
+    return msgspec.structs.replace(lock, direct=lock.locked_direct)
 
 
 def uv_selection(words: Sequence[str], selection: Selection, project: Project) -> Selection:
@@ -150,10 +151,4 @@ def _as_they_are(work: Work, names: Sequence[str]) -> Lock:
         pins=tuple(sorted(pins.values())),
         direct=work.direct,
     )
-    return msgspec.structs.replace(lock, direct=_installed(lock))
-
-
-def _installed(lock: Lock) -> tuple[Requirement, ...]:
-    """Of the direct dependencies those that are locked: an image may leave out what tests need."""
-    names = {pin.name for pin in lock.pins}
-    return tuple(one for one in lock.direct if one.name in names)
+    return msgspec.structs.replace(lock, direct=lock.locked_direct)

@@ -82,6 +82,12 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True):
         """The pin of a Python distribution's normalised name."""
         return next((pin for pin in self.pins if pin.name == name and pin.manager == "python"), None)
 
+    @property
+    def locked_direct(self) -> tuple[Requirement, ...]:
+        """The direct dependencies that are among the pins: an image may leave out what tests need."""
+        names = {pin.name for pin in self.pins}
+        return tuple(one for one in self.direct if one.name in names)
+
     def of(self, manager: str) -> tuple[Pin, ...]:
         """The pins of one manager: ``python`` or ``conda``."""
         return tuple(pin for pin in self.pins if pin.manager == manager)

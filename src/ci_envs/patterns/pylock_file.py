@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from ci_envs.detect import python_wanted
 from ci_envs.errors import LockError
-from ci_envs.layout import write_atomically
 from ci_envs.locks.changes import changed_pins
 from ci_envs.locks.insync import in_sync
 from ci_envs.locks.pylock import read_pylock
@@ -81,13 +80,7 @@ def _refuse_what_is_resolved_otherwise(leg: Leg, work: Work, selected: Sequence[
 
 def _make(leg: Leg, work: Work, selected: Sequence[str], *, upgrade: bool) -> None:
     work.begins()
-    before = work.project.text(NAME)
-    text = _compiled(leg, work, selected, upgrade=upgrade)
-    if text != before:
-        write_atomically(work.project.path(NAME), text.encode())
-        work.project.forget(NAME)
-        verb = "renewed" if before is not None else "made"
-        work.find("LOCK003", "info", f"lock {verb}", f"{NAME} was {verb}: commit it", file=NAME)
+    work.keep_lock(NAME, _compiled(leg, work, selected, upgrade=upgrade))
 
 
 def _compiled(leg: Leg, work: Work, selected: Sequence[str], *, upgrade: bool) -> str:
