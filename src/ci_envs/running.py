@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from ci_envs import command
@@ -14,6 +15,7 @@ from ci_envs.pipeline import run_leg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
     from types import FrameType
 
     from ci_envs.model.record import RunRecord
@@ -28,18 +30,20 @@ def run_legs(orders: Sequence[Order], *, jobs: int, observer: Observer) -> tuple
 
     A leg that an interrupt kept from beginning has no record among them.
     """
-    futures: list[Future[RunRecord]] = []
-    interrupted = False
-    with _signals_interrupt(), ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="leg") as pool:
-        try:
-            for order in orders:
-                futures.append(pool.submit(run_leg, order, observer))  # noqa: PERF401 - an interrupt must not lose them
-            wait(futures, return_when=FIRST_EXCEPTION)
-        except KeyboardInterrupt:
-            interrupted = True
-            command.stop_all()
-            pool.shutdown(wait=True, cancel_futures=True)
-    return [record for future in futures if (record := _result(future)) is not None], interrupted
+    told: SimpleQueue[Future[RunRecord] | None] = SimpleQueue()
+    with _signals_tell(told) as signals, ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="leg") as pool:
+        futures = [pool.submit(run_leg, order, observer) for order in orders]
+        for future in futures:
+            future.add_done_callback(told.put)
+        for _ in futures:
+            ended = told.get()
+            if ended is None:
+                command.stop_all()
+                pool.shutdown(wait=True, cancel_futures=True)
+                break
+            if ended.exception() is not None:
+                break
+    return [record for future in futures if (record := _result(future)) is not None], bool(signals)
 
 
 def _result(future: Future[RunRecord]) -> RunRecord | None:
@@ -57,31 +61,30 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 
 
 @contextlib.contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """SIGTERM (a cancelled job, a closed terminal's SIGHUP) ends a run the way Ctrl-C does.
+def _signals_tell(told: SimpleQueue[Future[RunRecord] | None]) -> Iterator[list[int]]:
+    """SIGTERM (a cancelled job, a closed terminal's SIGHUP) ends a run the way Ctrl-C does: each puts a None.
+
+    Yields the numbers of those that have come, also of one that came too late to stop a leg.
+
+    Nothing is raised where the signal happens to come: between a thread's start and the pool's note of it, that would
+    leave a leg at work that nobody waits for. Nor does a second Ctrl-C: what is under way ends in seconds, and would
+    be left half undone. The handler is none of SIG_IGN's kind, which children would inherit.
 
     A signal that we were started to ignore stays ignored: ``nohup`` means it.
     """
     in_main = threading.current_thread() is threading.main_thread()
     handlers = {number: signal.getsignal(number) for number in _SIGNALS if in_main}
     before = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
+    signals: list[int] = []
+
+    def tell(number: int, _frame: FrameType | None) -> None:
+        signals.append(number)
+        told.put(None)  # made to be used in handlers too, as no other queue is
+
     try:
         for number in before:
-            signal.signal(number, _interrupt)
-        yield
+            signal.signal(number, tell)
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    # What is under way ends in seconds; a second Ctrl-C would only leave half of it undone. Not SIG_IGN, which
-    # children would inherit.
-    for number in _SIGNALS:
-        if signal.getsignal(number) is _interrupt:
-            signal.signal(number, _wait_for_the_end)
-    raise KeyboardInterrupt
-
-
-def _wait_for_the_end(_number: int, _frame: FrameType | None) -> None:
-    pass

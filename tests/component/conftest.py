@@ -32,6 +32,7 @@ from tests.component.docker_fixtures import (  # noqa: F401 - fixtures, found by
     podman_env,
     registry,
     session_folder,
+    short_folder,
 )
 from tests.component.program import FRUIT, Program, tidy
 from tests.support.channel import Channel

@@ -40,6 +40,7 @@ __all__ = [
     "podman_env",
     "registry",
     "session_folder",
+    "short_folder",
 ]
 
 _TOLD = ("CI_ENVS_TEST_DOCKER_HOST", "CI_ENVS_TEST_REGISTRY")
@@ -77,6 +78,17 @@ def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for all workers of the session."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="module")
+def short_folder() -> Iterator[Path]:
+    """A folder whose path is short enough for a socket (107 bytes, unix(7)) and for Podman's runroot (50).
+
+    pytest's own may be longer: what it counts its folders with grows.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="ce-"))
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -67,30 +67,30 @@ def any_engine(request: pytest.FixtureRequest) -> Engine:
 
 
 @pytest.fixture(scope="module")
-def podman(own_registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def podman(own_registry: Registry, short_folder: Path) -> Iterator[Engine]:
     """Podman's service over storage of its own, which trusts loopback."""
-    folder = tmp_path_factory.mktemp("podman")
-    config = folder / "registries.conf"
+    config = short_folder / "registries.conf"
     trusted = "".join(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n' for host in ("127.0.0.1", "localhost"))
     ports = f'[[registry]]\nprefix = "127.0.0.1:{own_registry.address.partition(":")[2]}"\n'
     config.write_text(f'{trusted}{ports}location = "{own_registry.address}"\ninsecure = true\n', "utf-8")
-    # overlay's storage leaves a mount behind, which would keep the folder; and paths of sockets are short.
-    address = f"unix:///tmp/cb-{uuid.uuid4().hex[:8]}.sock"
-    storage = ["--root", str(folder / "root"), "--runroot", str(folder / "run"), "--storage-driver", "vfs"]
+    # overlay's storage leaves a mount behind, which would keep the folder.
+    storage = ["--root", str(short_folder / "root"), "--runroot", str(short_folder / "run"), "--storage-driver", "vfs"]
+    socket = short_folder / "podman.sock"
+    address = f"unix://{socket}"
     argv = ["podman", *storage, "system", "service", "-t", "0", address]
     told = {name: value for name, value in os.environ.items() if name != "CONTAINER_HOST"}  # it would be a client alone
     environ = {**told, "CONTAINERS_REGISTRIES_CONF": str(config)}
-    service = subprocess.Popen(argv, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with (short_folder / "podman.log").open("wb") as log:
+        service = subprocess.Popen(argv, env=environ, stdout=log, stderr=log)
     try:
-        socket = Path(address.removeprefix("unix://"))
         deadline = time.monotonic() + 30
         while not socket.exists() and service.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
+        assert socket.exists(), Path(log.name).read_text("utf-8")
         yield Engine("podman", address, version="4", store="podman")
     finally:
         service.terminate()
         service.wait()
-        socket.unlink(missing_ok=True)
 
 
 def _image(content: str, arch: str = "amd64", system: str = "linux") -> Image:

@@ -10,9 +10,9 @@ import socket
 import ssl
 import subprocess
 import sys
-import tempfile
 import threading
 import time
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,11 +36,11 @@ pytestmark = pytest.mark.component
 
 
 @pytest.fixture
-def short() -> Iterator[Path]:
-    """A folder whose path is short enough for sockets."""
-    folder = Path(tempfile.mkdtemp(prefix="ce-"))
-    yield folder
-    shutil.rmtree(folder)
+def short(short_folder: Path, request: pytest.FixtureRequest) -> Path:
+    """One for each test."""
+    folder = short_folder / f"{zlib.crc32(request.node.name.encode()):08x}"
+    folder.mkdir()
+    return folder
 
 
 def why_not(address: str) -> ToolMissing:

@@ -67,8 +67,8 @@ def built(folder: Path, name: str, text: str, host: str, *options: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("images")
+def folder(short_folder: Path) -> Path:
+    return short_folder
 
 
 def test_two_builds_of_an_image_that_writes_no_time_are_the_same(

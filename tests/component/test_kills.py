@@ -26,12 +26,16 @@ from tests.component.program import (
     leftovers,
     wait_for,
 )
+from tests.support.faults import Fault
+from tests.support.projects import private_environment
 
 from ci_envs.layout import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tests.support.index import Index
 
 pytestmark = [
     pytest.mark.component,
@@ -228,13 +232,20 @@ def test_an_interrupted_run_stops_its_children_and_says_how_far_it_came(
     assert leftovers(program.root) == []
 
 
-def test_an_interrupt_during_a_build_brings_the_old_environment_back(make_program: Callable[..., Program]) -> None:
+def test_an_interrupt_during_a_build_brings_the_old_environment_back(
+    make_program: Callable[..., Program], own_index: Index, tmp_path: Path
+) -> None:
     program = make_program("project", PACKAGE)
+    program.env |= private_environment(own_index.url, tmp_path / "home", tmp_path / "cache")
     expected = run_in_peace(program)
+    # A build that has nothing in its cache, and waits for a file, is still at it when the signal comes.
+    program.env |= private_environment(own_index.url, tmp_path / "home", tmp_path / "empty cache")
+    own_index.fail(Fault.stall(30), "/files/apple-*")
     process = program.start("run", "--fresh")
     wait_for(aside(program).exists, pause=0)
     os.kill(process.pid, signal.SIGINT)
     done = ended(process)
+    own_index.heal()
     assert done.code == 130, done.said
     record = program.record
     assert record is not None

@@ -96,6 +96,40 @@ def test_a_signal_lets_what_is_under_way_end_and_begins_nothing_more(orders: lis
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_signal_while_a_leg_is_handed_out_leaves_no_leg_at_work(
+    orders: list[Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, at_work = threading.Thread.start, threading.Event()
+
+    def start_and_interrupt(thread: threading.Thread) -> None:
+        start(thread)
+        at_work.wait(30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def take_long(event: str) -> None:
+        at_work.set()
+        if event.endswith("detect begins"):
+            threading.Event().wait(0.3)
+
+    monkeypatch.setattr(threading.Thread, "start", start_and_interrupt)
+    told = Told(take_long)
+    _, interrupted = run_legs(orders[:1], jobs=1, observer=told)
+    assert interrupted
+    assert len(told.records) == 1, "it was not waited for"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_signal_that_comes_too_late_to_stop_a_leg_is_told(orders: list[Order]) -> None:
+    def interrupt(event: str) -> None:
+        if event == f"{orders[0].leg.id} skipped":  # after which nothing more is asked of the leg
+            os.kill(os.getpid(), signal.SIGINT)
+
+    records, interrupted = run_legs(orders[:1], jobs=1, observer=Told(interrupt))
+    assert [record.status for record in records] == ["skipped"]
+    assert interrupted
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_signal_that_is_ignored_stays_ignored(orders: list[Order]) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
