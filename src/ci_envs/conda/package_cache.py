@@ -23,7 +23,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from ci_envs.conda import failures
@@ -34,13 +34,15 @@ from ci_envs.errors import BrokenError, UsageError
 from ci_envs.layout import WAIT_SECONDS, disk_is_full, has_no_room, held, remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from rattler import Client
     from rattler.package_cache import PackageCache as RattlerCache
 
     from ci_envs.conda.package_files import PackageFiles
     from ci_envs.model.conda import LockedPackage
+
+_T = TypeVar("_T")
 
 __all__ = ["Download", "PackageCache", "Stored"]
 
@@ -52,6 +54,9 @@ TRIES = 3
 _FIRST_WAIT_SECONDS = 0.5
 
 _POLL_SECONDS = 0.02
+
+#: How long an interrupt, or another package's failure, waits for one that is being unpacked.
+_UNPACKING_SECONDS = 10.0
 
 #: What is made and gone in a moment, and still there after this time, is a killed run's.
 _FORGOTTEN_SECONDS = 3600
@@ -341,7 +346,7 @@ async def _unpack(package: LockedPackage, archive: Path, folder: Path, sha256: s
 
     try:
         # Its sibling for local files holds the interpreter's lock from beginning to end.
-        found, _ = await download_and_extract(download.client(), archive.as_uri(), folder)
+        found, _ = await _to_its_end(download_and_extract(download.client(), archive.as_uri(), folder))
     except (RuntimeError, OSError, ValueError) as error:
         said = str(error)
         if failures.says_disk_full(said) or has_no_room(folder.parent):
@@ -349,6 +354,20 @@ async def _unpack(package: LockedPackage, archive: Path, folder: Path, sha256: s
         raise failures.unfit(package, f"it cannot be unpacked: {said}") from error
     if found.hex() != sha256:
         raise BrokenError(f"{archive} was changed while it was read")
+
+
+async def _to_its_end(unpacking: Awaitable[_T]) -> _T:
+    """Waits a while for what is cancelled, too: rattler's thread goes on, and would make its folder anew."""
+    task = asyncio.ensure_future(unpacking)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        ended, _ = await asyncio.wait([task], timeout=_UNPACKING_SECONDS)
+        if not ended:
+            task.cancel()
+        elif not task.cancelled():
+            task.exception()  # which asyncio would print, had nobody asked for it
+        raise
 
 
 def _looked_through(package: LockedPackage, folder: Path) -> PackageFiles:

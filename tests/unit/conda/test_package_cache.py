@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ci_envs.conda.engine import complete
 from ci_envs.conda.package_cache import Download, PackageCache, Stored
 from ci_envs.conda.package_files import PackageFiles
-from ci_envs.errors import UsageError
+from ci_envs.errors import InterruptedRun, UsageError
 from ci_envs.layout import held
 from ci_envs.model.conda import LockedPackage
 
@@ -23,6 +27,53 @@ SHA256, MD5 = "a" * 64, "b" * 32
 def package(name: str = "spam", **changes: str) -> LockedPackage:
     told = {"version": "1.0", "build": "0", "platform": "linux-64", "url": f"https://x.example/{name}.conda"}
     return LockedPackage(**{"name": name, "sha256": SHA256, **told, **changes})  # type: ignore[arg-type]  # all are text
+
+
+class Unpacking:
+    """Stands for rattler's ``download_and_extract``: its thread makes the folder, cancelled or not."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
+        archive.write_bytes(b"")
+        self.package = package(url=archive.as_uri(), sha256=hashlib.sha256(b"").hexdigest())
+        self.begun = threading.Event()
+        monkeypatch.setattr("rattler.package_streaming.download_and_extract", self._extract)
+
+    async def _extract(self, _client: object, _url: str, folder: Path) -> None:
+        await asyncio.to_thread(self._work, folder)
+
+    def _work(self, folder: Path) -> None:
+        self.begun.set()
+        time.sleep(0.3)
+        folder.mkdir(parents=True)
+        raise RuntimeError("the disk is full")
+
+    async def bring(self, cache: PackageCache) -> None:
+        await cache.bring([self.package], Download(lambda: None))  # type: ignore[arg-type, return-value]  # not asked
+
+
+def test_what_is_being_unpacked_is_waited_for_when_another_package_fails(
+    cache: PackageCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpacking = Unpacking(monkeypatch, tmp_path / "spam-1.0-0.conda")
+
+    async def cancelled() -> None:
+        task = asyncio.ensure_future(unpacking.bring(cache))
+        await asyncio.to_thread(unpacking.begun.wait)
+        task.cancel()
+        await asyncio.wait({task})
+
+    asyncio.run(cancelled())
+    assert list((tmp_path / "conda/pkgs").iterdir()) == []
+
+
+def test_what_is_being_unpacked_is_waited_for_when_the_run_is_interrupted(
+    cache: PackageCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpacking = Unpacking(monkeypatch, tmp_path / "spam-1.0-0.conda")
+    monkeypatch.setattr("ci_envs.command.stopping", unpacking.begun.is_set)
+    with pytest.raises(InterruptedRun):
+        complete(unpacking.bring(cache))
+    assert list((tmp_path / "conda/pkgs").iterdir()) == []
 
 
 @pytest.fixture
