@@ -36,12 +36,9 @@ def run_legs(orders: Sequence[Order], *, jobs: int, observer: Observer) -> tuple
         for future in futures:
             future.add_done_callback(told.put)
         for _ in futures:
-            ended = told.get()
-            if ended is None:
+            if told.get() is None:
                 command.stop_all()
                 pool.shutdown(wait=True, cancel_futures=True)
-                break
-            if ended.exception() is not None:
                 break
     return [record for future in futures if (record := _result(future)) is not None], bool(signals)
 
