@@ -1,0 +1,81 @@
+"""A pytest plugin: runs a test again beneath which the engine itself ended.
+
+dockerd is seen to end by itself where builds begin and are killed at once (https://github.com/moby/moby/issues/48564):
+that is no word about what is tested. docker_command.py starts it again and tells of it in the file that the variable
+names; a test that failed while a line came is run once more, and FILE.tests names it. Any other failure stays
+one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from _pytest.fixtures import SubRequest
+
+__all__ = ["FALLS", "pytest_fixture_setup", "pytest_runtest_protocol"]
+
+FALLS = "CI_ENVS_TEST_FALLS"
+
+#: Fixtures that could not be set up, and for whom: each would say so again without another try.
+_FAILED: list[tuple[pytest.FixtureDef[object], SubRequest]] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object], request: SubRequest) -> Generator[None, object, object]:
+    """Takes down which fixtures fail."""
+    try:
+        return (yield)
+    except BaseException:
+        _FAILED.append((fixturedef, request))
+        raise
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Tells of the test itself, so that nobody hears of a try that says nothing."""
+    told = os.environ.get(FALLS)
+    if not told:
+        return None
+    known, clock = len(_lines(told)), signal.getitimer(signal.ITIMER_REAL)
+    _FAILED.clear()
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    reports = runtestprotocol(item, log=False, nextitem=nextitem)
+    if len(_lines(told)) > known and any(report.failed for report in reports):
+        with Path(f"{told}.tests").open("a", encoding="utf-8") as file:
+            file.write(f"{item.nodeid} failed meanwhile, and is run again\n")
+        _forget_failures()
+        signal.setitimer(signal.ITIMER_REAL, *clock)  # pytest-timeout's
+        reports = runtestprotocol(item, log=False, nextitem=nextitem)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def _lines(path: str) -> list[str]:
+    with contextlib.suppress(FileNotFoundError):
+        return Path(path).read_text("utf-8").splitlines()
+    return []
+
+
+def _forget_failures() -> None:
+    """Has fixtures that failed made again, and sockets closed that nobody else closes."""
+    for definition, request in _FAILED:
+        definition.finish(request)
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _unraisable: None
+    try:
+        gc.collect()
+    finally:
+        sys.unraisablehook = hook
