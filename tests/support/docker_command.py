@@ -24,8 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support import docker_bases
-from tests.support.docker_engine import DockerEngine, clean, existing_engine, is_kept
-from tests.support.docker_falls import FALLS
+from tests.support.docker_engine import FALLS, DockerEngine, clean, existing_engine, is_kept
 from tests.support.docker_network import bridges
 from tests.support.docker_podman import Podman
 from tests.support.docker_registry import Registry

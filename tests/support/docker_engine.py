@@ -29,13 +29,16 @@ from tests.support.docker_registry import ended_with_us
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["LABEL", "OLDEST", "DockerEngine", "clean", "engine_at", "existing_engine", "is_kept", "is_own"]
+__all__ = ["FALLS", "LABEL", "OLDEST", "DockerEngine", "clean", "engine_at", "existing_engine", "is_kept", "is_own"]
 
 #: The daemon's own label: nobody but these tests uses this engine, so that everything in it is theirs.
 LABEL = "org.repro-envs.tests=engine"
 
 #: The first Docker whose BuildKit knows ``rewrite-timestamp``.
 OLDEST = 26
+
+#: The variable that names the file in which docker_command.py tells of what ended by itself.
+FALLS = "CI_ENVS_TEST_FALLS"
 
 _PROGRAMS = {
     *("containerd", "containerd-shim-runc-v2", "docker-proxy", "docker-registry", "dockerd"),

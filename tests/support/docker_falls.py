@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from _pytest.runner import runtestprotocol
+from tests.support.docker_engine import FALLS
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from _pytest.fixtures import SubRequest
 
-__all__ = ["FALLS", "pytest_fixture_setup", "pytest_runtest_protocol"]
-
-FALLS = "CI_ENVS_TEST_FALLS"
+__all__ = ["pytest_fixture_setup", "pytest_runtest_protocol"]
 
 #: Fixtures that could not be set up, and for whom: each would say so again without another try.
 _FAILED: list[tuple[pytest.FixtureDef[object], SubRequest]] = []
