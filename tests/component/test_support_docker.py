@@ -241,6 +241,7 @@ def test_an_engine_that_is_killed_is_started_again_with_its_images_and_told_of(p
     os.kill(int((place / "docker.pid").read_text("ascii")), signal.SIGKILL)
 
     wait_for((place / "falls").exists, 60)
+    wait_for(lambda: engine_at(world["CI_ENVS_TEST_DOCKER_HOST"]), 60)
     assert (place / "falls").read_text("utf-8").startswith("DockerEngine ended by itself: ")
     with connect(world["CI_ENVS_TEST_DOCKER_HOST"]) as client:
         client.images.get(f"{world['CI_ENVS_TEST_REGISTRY']}/tiny")

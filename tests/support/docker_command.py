@@ -139,13 +139,16 @@ def _start_again(service: _Service, falls: Path) -> None:
         return
     said = service.log.read_text("utf-8", "replace").splitlines()
     last = max((number for number, line in enumerate(said) if line.startswith(_LAST_WORDS)), default=len(said) - 5)
-    reason = f"{type(service).__name__} ended by itself: {' | '.join(said[max(last, 0) :][:15])}"
+    _tell(falls, f"{type(service).__name__} ended by itself: {' | '.join(said[max(last, 0) :][:15])}")
     try:
         service.again()
     except RuntimeError as error:
-        reason += f"; it cannot be started again: {error}".replace("\n", " | ")
+        _tell(falls, f"it cannot be started again: {error}".replace("\n", " | "))
+
+
+def _tell(falls: Path, line: str) -> None:
     with falls.open("a", encoding="utf-8") as file:
-        file.write(f"{reason}\n")
+        file.write(f"{line}\n")
 
 
 def _run(folder: Path, stack: contextlib.ExitStack, *, own: bool) -> tuple[Registry, str, DockerEngine | None]:
