@@ -1,8 +1,8 @@
 """A pytest plugin: runs a test again beneath which the engine itself ended.
 
-dockerd is known to end by itself at times, where much is built at once (https://github.com/moby/moby/issues/48564): that
-says nothing of what is tested. docker_command.py starts it again and tells of it in the file that the variable names; a
-test that failed while a line came is run once more, and FILE.tests names it. Any other failure stays one.
+dockerd is known to end by itself at times, where much is built at once (https://github.com/moby/moby/issues/48564).
+That says nothing of what is tested. docker_command.py starts it again and tells of it in the file that the variable
+names; a test that failed while a line came is run once more, and FILE.tests names it. Any other failure stays one.
 """
 
 from __future__ import annotations
