@@ -6,12 +6,13 @@ import json
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ci_envs import command
 from ci_envs.containers.limits import Limits, Volume
+from ci_envs.containers.live import TIME_LIMIT, Ended, LiveContainer
 from ci_envs.endings import how_it_ended
 from ci_envs.environments.container import ProjectFiles
 from ci_envs.errors import BrokenError, BuildError, InterruptedRun, ToolMissing, UsageError
@@ -557,6 +558,33 @@ def test_without_that_program_it_says_so(make_environment: MakeEnvironment, tmp_
 def stoppable() -> Iterator[None]:
     yield
     command._LIVE.stopping = False
+
+
+def test_nothing_begins_in_a_container_once_all_is_stopped(
+    environment: ContainerEnvironment, stoppable: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment.run(["true"])
+    monkeypatch.setattr(LiveContainer, "run", None)
+    command._LIVE.stopping = True
+    with pytest.raises(InterruptedRun, match="stopped before running true"):
+        environment.run(["true"])
+
+
+def test_a_program_that_a_dying_container_does_not_have_is_not_said_to_be_missing(
+    environment: ContainerEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, reasons = LiveContainer.run, [TIME_LIMIT, "removed"]
+
+    def dying(self: LiveContainer, *asked: Any) -> Ended:
+        if not reasons:
+            return real(self, *asked)
+        self.kill(reasons.pop(0))
+        raise ToolMissing("there is no program 'true' here")
+
+    monkeypatch.setattr(LiveContainer, "run", dying)
+    with pytest.raises(BrokenError, match="ended while running true in it"):
+        environment.run(["true"])
+    assert environment.run(["true"])
 
 
 def test_stopping_ends_what_runs_at_once_and_refuses_the_next(
