@@ -91,7 +91,10 @@ class Podman:
     def _serve(self) -> None:
         argv = ended_with_us(_program(), "system", "service", "--time=0", self.host)
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env())
+            # conmon leaves a file `oom` where it was started.
+            self._process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env(), cwd=self.folder
+            )
         deadline = time.monotonic() + 20
         while not (self.folder / "podman.sock").exists():
             if self._process.poll() is not None or time.monotonic() > deadline:
