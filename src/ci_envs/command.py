@@ -300,6 +300,10 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
         os.killpg(process.pid, number)
 
 
+#: What goes on by itself: subprocess warns of a process that nobody refers to any more and that has not ended.
+_LEFT: list[subprocess.Popen[bytes]] = []
+
+
 class Background:
     """A process that goes on beside others; it is not logged. Its standard input is a pipe that ends when we do."""
 
@@ -322,6 +326,11 @@ class Background:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
         return not self.running
+
+    def leave(self) -> None:
+        """Ends its standard input, and leaves it to itself: nobody asks how it ends."""
+        self.tell("")
+        _LEFT.append(self._process)
 
     def end(self) -> None:
         """Ends it, politely first."""
