@@ -300,10 +300,6 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
         os.killpg(process.pid, number)
 
 
-#: What goes on by itself: subprocess warns of a process that nobody refers to any more and that has not ended.
-_LEFT: list[subprocess.Popen[bytes]] = []
-
-
 class Background:
     """A process that goes on beside others; it is not logged. Its standard input is a pipe that ends when we do."""
 
@@ -328,9 +324,10 @@ class Background:
         return not self.running
 
     def leave(self) -> None:
-        """Ends its standard input, and leaves it to itself: nobody asks how it ends."""
+        """Ends its standard input, and leaves it to itself: nobody asks how it ends, and it may outlive us."""
         self.tell("")
-        _LEFT.append(self._process)
+        # Without anybody who waits for it, it would stay as a zombie, and subprocess would warn of it.
+        threading.Thread(target=self._process.wait, daemon=True).start()
 
     def end(self) -> None:
         """Ends it, politely first."""
