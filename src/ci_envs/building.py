@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ci_envs import __version__, cache, seal, sources
+from ci_envs.decoding import decode
 from ci_envs.environ import leg_variables
 from ci_envs.environments.host import HostEnvironment
 from ci_envs.errors import BuildError, CheckError
@@ -225,7 +226,7 @@ def _judged(order: Order, prefix: Path, inputs: dict[str, str]) -> tuple[str, Fa
 def facts_of(found: seal.Seal) -> Facts | None:
     """What a seal tells; nothing where it was written by another version."""
     try:
-        return msgspec.json.decode(found.facts.extra.get("facts", ""), type=Facts)
+        return decode(found.facts.extra.get("facts", ""), Facts)
     except msgspec.DecodeError:
         return None
 
