@@ -45,6 +45,11 @@ class Outcome:
         """Both streams, the errors last."""
         return f"{self.stdout}\n{self.stderr}".strip()
 
+    @property
+    def last_line(self) -> str:
+        """The last line of standard output, where a program says its answer that others may speak before."""
+        return self.stdout.strip().rpartition("\n")[2]
+
     def tail(self, lines: int = 20) -> str:
         """The last lines of what it said, for a message."""
         return "\n".join(self.output.splitlines()[-lines:])

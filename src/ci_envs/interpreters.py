@@ -156,7 +156,7 @@ def _ask(path: Path, environ: Mapping[str, str], run: Run) -> Interpreter:
     if not outcome:
         said = outcome.tail(1) or f"exit code {outcome.returncode}"
         raise ToolMissing("it takes too long" if outcome.timed_out else said)
-    answer = decode(outcome.stdout.strip().rpartition("\n")[2], Interpreter)
+    answer = decode(outcome.last_line, Interpreter)
     return msgspec.structs.replace(answer, arch=arch_name(answer.arch))
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +15,19 @@ from tests.component.container_fixtures import (  # noqa: F401 - fixtures, found
     engine_facts,
     podman_facts,
 )
+from tests.support.faults import Answer, Fault
 from tests.support.image_builds import Builds, everything_in
+from tests.support.loopback import Loopback
 
 from ci_envs import command
 from ci_envs.containers.secrets import Secret
 from ci_envs.errors import BrokenError, BuildError, InterruptedRun, ToolMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.component.container_fixtures import EngineFacts
+    from tests.support.loopback import Asked
 
 pytestmark = pytest.mark.component
 
@@ -218,59 +219,37 @@ def test_a_registry_that_is_down_is_the_worlds_fault(docker_builds: Builds) -> N
         docker_builds.build(f"FROM 127.0.0.1:{port}/x:1\n")
 
 
-class Answering(ThreadingHTTPServer):
-    """A server that is overloaded at first."""
+class Overloaded(Loopback):
+    """A server that says nothing but that it is there, or is not."""
 
-    def __init__(self, overloaded: int) -> None:
-        self.asked = 0
-        owner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                owner.asked += 1
-                self.send_response(503 if owner.asked <= overloaded else 200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
-                pass
-
-        super().__init__(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+    def sound(self, asked: Asked) -> Answer:
+        return Answer()
 
     @property
     def asking(self) -> str:
         """A Dockerfile that asks it."""
-        get = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{self.server_port}/')"
+        get = f"import urllib.request; urllib.request.urlopen('{self.root_url}')"
         return f'FROM BASE\nRUN echo once > /once\nRUN python3 -c "{get}"\n'
 
 
 @pytest.fixture
-def answering() -> Iterator[Callable[[int], Answering]]:
-    with contextlib.ExitStack() as left:
-
-        def made(overloaded: int) -> Answering:
-            server = left.enter_context(Answering(overloaded))
-            left.callback(server.shutdown)
-            return server
-
+def server() -> Iterator[Overloaded]:
+    with Overloaded() as made:
         yield made
 
 
-def test_what_failed_over_the_network_is_built_again(builds: Builds, answering: Callable[[int], Answering]) -> None:
-    server = answering(2)
+def test_what_failed_over_the_network_is_built_again(builds: Builds, server: Overloaded) -> None:
+    server.fail(Fault.status(503), times=2)
     builds.build(server.asking, network="host")
-    assert server.asked == 3
+    assert [request.status for request in server.requests] == [503, 503, 200]
     assert builds.steps.count("the network failed: builds again") == 2
 
 
-def test_a_network_that_goes_on_failing_is_told_with_its_line(
-    builds: Builds, answering: Callable[[int], Answering]
-) -> None:
-    server = answering(9)
+def test_a_network_that_goes_on_failing_is_told_with_its_line(builds: Builds, server: Overloaded) -> None:
+    server.fail(Fault.status(503))
     with pytest.raises(BuildError, match=r"Dockerfile:3: RUN python3 .*HTTP Error 503: Service Unavailable"):
         builds.build(server.asking, network="host")
-    assert server.asked == 3
+    assert [request.status for request in server.requests] == [503, 503, 503]
 
 
 def test_a_killed_step_says_what_kills_them(builds: Builds) -> None:

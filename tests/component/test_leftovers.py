@@ -14,7 +14,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from docker import DockerClient
 from docker.errors import APIError, NotFound
 from tests.component.container_fixtures import EngineFacts
 
@@ -154,17 +153,16 @@ def test_a_guard_that_comes_before_the_container_removes_all_of_it(engine_facts:
 def without_files(facts: EngineFacts) -> str:
     """A container that Podman has noted down, and whose files it has removed while it made it; its name."""
     name, labels = f"ci-envs-test-{secrets.token_hex(6)}", leg_labels(facts.state, "docker-x") | {LABEL_RUN: DEAD}
-    with contextlib.closing(DockerClient(facts.engine.address)) as other:
-        api = other.api
-        making = threading.Thread(
-            target=lambda: api.create_container(facts.image, ["true"], name=name, labels=labels), daemon=True
-        )
-        making.start()
-        while making.is_alive():
-            with contextlib.suppress(NotFound):
-                facts.engine.client.api.remove_container(name, force=True)
-                break
-        making.join(PATIENCE)
+    api = facts.engine.client.api
+    making = threading.Thread(
+        target=lambda: api.create_container(facts.image, ["true"], name=name, labels=labels), daemon=True
+    )
+    making.start()
+    while making.is_alive():
+        with contextlib.suppress(NotFound):
+            api.remove_container(name, force=True)
+            break
+    making.join(PATIENCE)
     return name
 
 

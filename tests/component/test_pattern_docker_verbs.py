@@ -122,13 +122,12 @@ def test_clean_removes_our_images_and_containers_and_nobody_elses(make_docker: M
 
 # --- what containers may take
 
-# Not nofile: runc before 1.1.13 now and then gives a process another one (https://github.com/opencontainers/runc/issues/4195).
 LIMITS = """\
 docker:
   memory: 256m
   shm-size: 32m
   cpus: 1
-  ulimits: {nproc: "250:500"}
+  ulimits: {nofile: "1000:2000", nproc: "250:500"}
   env: {FRUIT: "ripe, $HOME"}
   volumes: {./cache: /cache}
   cap-add: [SYS_PTRACE]
@@ -136,10 +135,13 @@ docker:
 test: {command: python limits.py}
 """
 
+# runc before 1.1.13 now and then raises a soft limit on open files to the hard one:
+# https://github.com/opencontainers/runc/issues/4195
 LIMITS_TEST = """\
 import os, pathlib, resource
 
 assert os.environ["FRUIT"] == "ripe, $HOME"
+assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] == 2000, resource.getrlimit(resource.RLIMIT_NOFILE)
 assert resource.getrlimit(resource.RLIMIT_NPROC) == (250, 500), resource.getrlimit(resource.RLIMIT_NPROC)
 room = os.statvfs("/dev/shm")
 assert room.f_blocks * room.f_frsize == 32 << 20

@@ -142,7 +142,7 @@ def _ask(context: Context, framework: str) -> tuple[_Answer, str]:
         log=context.log,
     )
     try:
-        answer = decode((outcome.stdout.strip().splitlines() or [""])[-1], _Answer)
+        answer = decode(outcome.last_line, _Answer)
     except msgspec.DecodeError:
         said = one_line(outcome.tail(1), 300)
         return _Answer(None, 0, ""), f"{how_it_ended(outcome)}{said and ': '}{said}"

@@ -179,7 +179,7 @@ def _judge(named: str, outcome: Outcome) -> Finding | None:
 def _answer(outcome: Outcome) -> _Answer | None:
     """What the probe said last; nothing where the module ended the process before it could."""
     try:
-        return decode((outcome.stdout.strip().splitlines() or [""])[-1], _Answer)
+        return decode(outcome.last_line, _Answer)
     except msgspec.DecodeError:
         return None
 

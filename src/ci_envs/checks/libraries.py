@@ -121,7 +121,7 @@ def _ask(context: Context) -> tuple[_Answer | None, str]:
         log=context.log,
     )
     try:
-        return decode((outcome.stdout.strip().splitlines() or [""])[-1], _Answer), ""
+        return decode(outcome.last_line, _Answer), ""
     except msgspec.DecodeError:
         said = one_line(outcome.tail(1), _SHOWN)
         return None, f"reading them {how_it_ended(outcome)}{said and ': '}{said}"

@@ -157,9 +157,8 @@ def up(
     """Builds the image, starts the container and runs the lifecycle commands; ``postAttachCommand`` is an editor's."""
     always = ("--skip-post-attach", "--remove-existing-container", "--mount-workspace-git-root", "false", *cli.frozen)
     outcome = _run(cli, work, read, ["up", *always, *words], env, as_logged=_telling(work))
-    last = outcome.stdout.strip().rpartition("\n")[2]
     try:
-        return decode(last, Up), outcome
+        return decode(outcome.last_line, Up), outcome
     except msgspec.DecodeError:
         return Up(outcome="error", message=outcome.tail(3)), outcome
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["listed", "listed_containers"]
 
-#: Seconds before the next try. Podman takes more than two for one removal where much else is going on.
+#: Seconds before the next try: 16 in all, since a removal takes its time where much else is going on.
 _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 T = TypeVar("T")
