@@ -15,8 +15,10 @@ import msgspec
 from ci_envs import __version__, cache, seal, sources
 from ci_envs.environ import leg_variables
 from ci_envs.environments.host import HostEnvironment
+from ci_envs.environments.scheme import SHELL_NAME
 from ci_envs.errors import BuildError, CheckError
 from ci_envs.layout import Layout, remove_tree
+from ci_envs.model.closure import Closure
 from ci_envs.model.image import ImageFacts
 from ci_envs.model.inventory import Inventory
 from ci_envs.model.record import Finding
@@ -64,6 +66,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     tools: dict[str, str] = {}
     #: The image that is in a prefix's place.
     image: ImageFacts | None = None
+    #: What a nix shell in that image needs of the store.
+    closure: Closure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,17 @@ class Built:
     why: str
     #: Where it lies on this machine; ``None`` for an image.
     prefix: Path | None = None
+
+    @property
+    def closure(self) -> Closure | None:
+        """What a nix shell needs of the store; ``None`` for anything else."""
+        if self.prefix is None:
+            return self.facts.closure
+        if not (self.prefix / SHELL_NAME).is_file():
+            return None
+        from ci_envs.environments.nix_shell import read_closure
+
+        return read_closure(self.prefix)
 
     @property
     def inventory(self) -> Inventory:
@@ -182,8 +197,9 @@ def built_environment(layout: Layout, leg: Leg, environ: Mapping[str, str]) -> E
 
 def build_inputs(leg: Leg, lock: Lock, work: Work) -> dict[str, str]:
     """Everything that a build depends on, by a name that a person understands: a change of it is why one builds."""
-    own = {"uv": work.config.uv, "venv": work.config.venv, "virtualenv": work.config.venv}
-    settings = {"pattern": own.get(leg.pattern, work.config.conda), "project": work.config.install_project}
+    config, is_nix = work.config, leg.pattern == "nix"
+    own = {"uv": config.uv, "venv": config.venv, "virtualenv": config.venv, "nix": config.nix}
+    settings = {"pattern": own.get(leg.pattern, config.conda), "project": config.install_project}
     chosen = [work.selection.groups, work.selection.extras, work.selection.files]
     return {
         "ci-envs": __version__,
@@ -195,7 +211,8 @@ def build_inputs(leg: Leg, lock: Lock, work: Work) -> dict[str, str]:
         "settings": msgspec.json.encode(settings).decode(),
         "variables": msgspec.json.encode(work.selection.variables, order="sorted").decode(),
         "folder": str(work.prefix),
-        "sources": sources.fingerprint(work.project.root) if work.installs_project else "",
+        # What a nix expression reads of the project only evaluating it can tell.
+        "sources": sources.fingerprint(work.project.root) if work.installs_project or is_nix else "",
     }
 
 
@@ -214,6 +231,11 @@ def _judged(order: Order, prefix: Path, inputs: dict[str, str]) -> tuple[str, Fa
     if altered:
         more = f", and {len(altered) - 1} more files" if len(altered) > 1 else ""
         return f"{altered[0]} was altered{more}", None
+    if (prefix / SHELL_NAME).is_file():
+        from ci_envs.environments.nix_shell import is_in_store
+
+        if not is_in_store(prefix):
+            return "the store no longer has it", None
     if order.deep:
         from ci_envs.assembling import altered_content
 

@@ -13,6 +13,7 @@ CODES: dict[str, str] = {
     "ENV102": "A distribution is installed and not locked, and is neither a seed nor the project itself.",
     "ENV103": "A distribution is installed in another version than the locked one.",
     "ENV104": "A version that `check.expect` promises, of a distribution or of `python`, is not there.",
+    "ENV105": "What the project's files ask for is missing or does not fit, where the lock names no distribution.",
     "ENV110": "A file is not what its distribution's RECORD says.",
     "ENV111": "A file that a RECORD lists is missing.",
     "ENV112": "A file that can run is listed in no RECORD (a warning where it is data).",

@@ -158,6 +158,8 @@ def diagnose(
         states = [
             pool.submit(_contained, name, variables, engines or _ask_engines)
             if built[name] and name in CONTAINED
+            else pool.submit(_nix, variables, run)
+            if built[name] and name == "nix"
             else pool.submit(_state, name, built[name], variables, run)
             for name in asked
         ]
@@ -209,6 +211,21 @@ def _contained(pattern: str, environ: Mapping[str, str], engines: Engines) -> Pa
         return PatternState(pattern=pattern, status="ready", tools=engines(pattern, environ))
     except ToolMissing as error:
         return PatternState(pattern=pattern, status="missing", get=error.hint, why=error.message)
+
+
+def _nix(environ: Mapping[str, str], run: Run) -> PatternState:
+    """nix is where a leg finds it, which is more than PATH, and not too old."""
+    from ci_envs.nix.tool import find_nix
+
+    try:
+        nix = find_nix(environ, run=run)
+    except ToolMissing as error:
+        return PatternState(pattern="nix", status="missing", get=error.hint, why=error.message)
+    return PatternState(
+        pattern="nix",
+        status="ready",
+        tools=(FoundTool(name="nix", version=nix.version, path=str(nix.program)),),
+    )
 
 
 def _with_pythons(state: PatternState, pythons: tuple[FoundPython, ...]) -> PatternState:

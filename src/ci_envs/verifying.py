@@ -32,6 +32,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     second: str
     #: Path, kind and, where it is known, the reason.
     differences: tuple[Difference, ...] = ()
+    #: What of it was built a second time, where that is not all of it.
+    notes: tuple[str, ...] = ()
 
 
 def verify(order: Order, observer: Observer) -> Verdict:
@@ -46,6 +48,10 @@ def verify(order: Order, observer: Observer) -> Verdict:
         from ci_envs.containers.verifying import verify_image  # a prefix needs none of it
 
         return verify_image(order, observer)
+    if order.leg.pattern == "nix":
+        from ci_envs.nix.rebuilding import verify_nix
+
+        return verify_nix(order, observer)
     with order.layout.alone(f"verify-{order.leg.id}"):
         layouts = [_layout(order, number) for number in (1, 2)]
         try:

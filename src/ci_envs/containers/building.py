@@ -149,7 +149,7 @@ def _environment(leg: LegOnEngine, last: Kept) -> Environment:
     names = sources.source_files(leg.folder) if last.inside is None else ()
     project = ProjectFiles(root=leg.folder, names=names, inside=last.inside, beside=last.beside)
     inside = leg.with_python(last.facts.inventory.interpreter.executable)
-    return inside.container(last.facts.image.id, project=project)
+    return inside.container(last.facts.image.id, project=project, closure=last.facts.closure)
 
 
 def _why_anew(order: Order) -> str:
@@ -186,7 +186,9 @@ def _inputs(lock: Lock, work: Work, engine: Engine) -> dict[str, str]:
         "dockerfile": work.file_digest(dockerfile_of(work.project, work.config) or "Dockerfile"),
         "groups": msgspec.json.encode(chosen).decode(),
         "python": work.leg.python,
-        "settings": msgspec.json.encode([docker, work.config.install_project, work.config.conda]).decode(),
+        "settings": msgspec.json.encode(
+            [docker, work.config.install_project, work.config.conda, work.config.nix]
+        ).decode(),
         "variables": msgspec.json.encode(work.selection.variables, order="sorted").decode(),
         "commit": f"{at.commit} {at.epoch} {at.source}",
         "sources": sources.fingerprint(work.project.root),

@@ -33,12 +33,12 @@ def docker(**settings: Any) -> Config:
 
 def test_every_python_has_a_base_and_every_digest_is_one() -> None:
     bases = all_bases()
-    assert {"3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "cuda11", "cuda12", "cuda13", "plain"} <= bases.keys()
+    assert {"3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "cuda11", "cuda12", "cuda13", "nix", "plain"} <= bases.keys()
     for key, base in bases.items():
         assert is_digest(base.digest), key
         assert base.reference.digest == base.digest
         assert base.reference.registry == "docker.io"
-        assert base.libc
+        assert base.libc or key == "nix"
         assert base.packages == "apt"
 
 

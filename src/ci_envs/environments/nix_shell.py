@@ -1,0 +1,132 @@
+"""A nix shell as an environment: its variables, and what is in its closure. nix itself is not asked."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from ci_envs import environ
+from ci_envs.environments.scheme import SHELL_NAME
+from ci_envs.errors import BuildError
+from ci_envs.model.closure import Closure
+from ci_envs.model.inventory import Distribution
+from ci_envs.model.shell import Shell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ci_envs.model.inventory import Inventory
+
+__all__ = [
+    "CLOSURE_NAME",
+    "PROFILE",
+    "SHELL_NAME",
+    "is_in_store",
+    "kept_shell",
+    "read_closure",
+    "read_shell",
+    "shell_variables",
+    "store_packages",
+    "with_closure",
+]
+
+#: Beside the shell: the store paths that it needs.
+CLOSURE_NAME = "closure.json"
+
+#: The root of the garbage collector: ``nix develop --profile`` makes such a one.
+PROFILE = "profile"
+
+#: What print-dev-env, too, puts before the caller's own (src/nix/develop.cc, savedVars).
+_BEHIND = ("PATH", "XDG_DATA_DIRS")
+
+#: NIX_STATE_DIR moves it; whoever set that has a store that we then know nothing of.
+_STATE = Path("/nix/var/nix")
+
+_T = TypeVar("_T")
+
+
+def read_shell(prefix: Path) -> Shell:
+    """The shell of a prefix. :class:`BuildError` where it cannot be read."""
+    return _read(prefix / SHELL_NAME, Shell)
+
+
+def kept_shell(prefix: Path) -> Shell:
+    """The same; :class:`BuildError`, too, where the store has lost what it needs: its programs would just be missing."""
+    if not (prefix / PROFILE).exists():
+        raise BuildError(f"the store no longer has the shell of {prefix.name}", hint="build it anew: add --fresh")
+    return read_shell(prefix)
+
+
+def read_closure(prefix: Path) -> Closure:
+    """Its closure, as it was when it was built. :class:`BuildError` where it cannot be read."""
+    return _read(prefix / CLOSURE_NAME, Closure)
+
+
+def is_in_store(prefix: Path, *, state: Path | None = None) -> bool:
+    """Whether the store has what the shell needs, and keeps it.
+
+    A root is a link of nix's own (``gcroots/auto``) to a link of ours. A collection that comes while ours stands aside
+    removes nix's, so that the next one takes the shell away. ``state`` is nix's folder, ``/nix/var/nix``; where it
+    cannot be read, another machine or user keeps the store, and nothing is known of its roots.
+    https://nix.dev/manual/nix/latest/package-management/garbage-collector-roots
+    """
+    root = prefix / PROFILE
+    if not root.exists():
+        return False
+    generation = str(root.parent / root.readlink()) if root.is_symlink() else str(root)
+    try:
+        roots = list(((state or _STATE) / "gcroots/auto").iterdir())
+    except OSError:
+        return True
+    return any(_target(each) == generation for each in roots)
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
+
+
+def _read(path: Path, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise BuildError(f"{path} cannot be read: {error}", hint="build it anew: add --fresh") from error
+
+
+def shell_variables(
+    caller: Mapping[str, str], shell: Shell, own: Mapping[str, str], *, hide: Iterable[Path] = ()
+) -> dict[str, str]:
+    """What a command in the shell sees. ``own`` are the leg's variables, which have the last word.
+
+    A shell that is not pure has the caller's PATH behind its own, as ``nix develop`` and ``nix-shell`` have it.
+    """
+    # What a user installed for themselves is on nix's Python's path, too, and in no closure.
+    fixed = {"PYTHONNOUSERSITE": "1", **own}
+    if shell.pure:
+        return environ.pure_environment(caller) | shell.variables | fixed
+    made = environ.project_environment(caller, path=(), variables={}, hide=hide)
+    behind = {name: _joined(shell.variables.get(name, ""), made.get(name, "")) for name in _BEHIND}
+    return made | shell.variables | {name: value for name, value in behind.items() if value} | fixed
+
+
+def _joined(*lists: str) -> str:
+    return os.pathsep.join(filter(None, lists))
+
+
+def with_closure(found: Inventory, prefix: Path) -> Inventory:
+    """The inventory with the store paths that the shell needs."""
+    return msgspec.structs.replace(found, distributions=(*found.distributions, *store_packages(read_closure(prefix))))
+
+
+def store_packages(closure: Closure) -> tuple[Distribution, ...]:
+    """The store paths, each a package of nix's."""
+    paths = {
+        Distribution(name=one.name, version=one.version, manager="nix", sha256=one.nar_hash.removeprefix("sha256:"))
+        for one in closure.paths
+    }
+    return tuple(sorted(paths))

@@ -1,0 +1,25 @@
+"""A nix shell as it was made: what a command in it sees, and what keeps it."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["Shell"]
+
+
+class Shell(msgspec.Struct, frozen=True, kw_only=True):
+    """What evaluating and building gave, once: commands run with it without asking nix again."""
+
+    #: Every exported variable after the shell's hook has run, PATH among them.
+    variables: dict[str, str]
+    #: The folders of PATH, in their order.
+    path: tuple[str, ...]
+    #: The interpreter that ``python3``, else ``python``, is on that PATH; empty where there is none.
+    python: str = ""
+    #: The derivation of the shell, and the output that keeps all that it names from garbage collection.
+    drv: str = ""
+    top: str = ""
+    #: Whether commands see the shell's own programs alone.
+    pure: bool = True
+    #: What making it could not do, or did that it should not, each a sentence.
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,204 @@
+"""Builds again, one by one, what this machine has built of a shell's closure, and compares.
+
+nix does it by ``--check``: the same derivation, over the inputs that are there. What came from a binary cache was
+built elsewhere, and what is a source was never built: each byte of these is read and held against its hash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ci_envs.cache import cache_root, usable_folder
+from ci_envs.digest import Difference
+from ci_envs.environments.nix_shell import read_closure, read_shell
+from ci_envs.layout import Layout, held, remove_tree
+from ci_envs.nix.binary_cache import cache_words
+from ci_envs.nix.closure import closure_digest, nar_hashes
+from ci_envs.nix.failures import build_error, failure_of
+from ci_envs.nix.tool import find_nix, run_classic
+from ci_envs.nix.tree_difference import tree_differences
+from ci_envs.order import prepare
+from ci_envs.verifying import Verdict, build_apart
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ci_envs.model.closure import Closure, StorePath
+    from ci_envs.nix.tool import Nix, NixOutcome
+    from ci_envs.order import Order
+    from ci_envs.pipeline import Observer
+    from ci_envs.work import Work
+
+__all__ = ["verify_nix"]
+
+#: What `nix-store --realise` ends with:
+#: https://nix.dev/manual/nix/latest/command-ref/nix-store/realise#special-exit-codes-for-build-failure
+_HASH_MISMATCH, _NOT_DETERMINISTIC = 102, 104
+
+_OUTPUT_GONE = "so checking is not possible"
+_KEPT_FOLDER = re.compile(r"keeping build directory '([^']+)'")
+_GOT = re.compile(r"got: +(\S+)")
+
+
+def verify_nix(order: Order, observer: Observer) -> Verdict:
+    """Builds the leg's shell, then again what this machine built of it.
+
+    The shell that stands there is left alone, and nothing of this stays: not its folder, and no ``.check`` in the
+    store. Raises :class:`BuildError` where something cannot be built, the second time or the first.
+    """
+    folder = order.layout.state / "verify" / order.leg.id
+    apart = replace(
+        order,
+        layout=Layout(root=order.layout.root, state=folder / "shell"),
+        fresh=True,
+        stages=frozenset({"detect", "lock", "build"}),
+    )
+    with order.layout.alone(f"verify-{order.leg.id}") as ours, _alone_in_store(order) as also:
+        try:
+            build_apart(apart, observer)
+            return _Rebuilding.of(apart, (*ours, *also), observer).verdict()
+        finally:
+            remove_tree(folder)
+            with contextlib.suppress(OSError):  # another leg is being verified
+                folder.parent.rmdir()
+
+
+def _alone_in_store(order: Order) -> contextlib.AbstractContextManager[tuple[int, ...]]:
+    """Two that check one path at once would remove each other's ``.check``."""
+    folder = usable_folder(cache_root(order.environ)) / "nix"
+    folder.mkdir(exist_ok=True)
+    return held(folder / "check.lock", "another verification builds in this store")
+
+
+@dataclass
+class _Rebuilding:
+    """One verification on its way."""
+
+    work: Work
+    nix: Nix
+    closure: Closure
+    #: The output that holds the shell's variables, and with them the time.
+    top: str
+    #: What lets a call of nix take from the project's binary cache what checking needs.
+    words: tuple[str, ...]
+    found: list[Difference] = field(default_factory=list)
+    #: What a path has in place of its first hash.
+    hashes: dict[str, str] = field(default_factory=dict)
+    checked: int = 0
+
+    @classmethod
+    def of(cls, order: Order, hold: tuple[int, ...], observer: Observer) -> _Rebuilding:
+        """Over the shell that was just built for it."""
+        _, work, _ = prepare(order)
+        work.stage = "build"
+        work.hold = hold
+        work.progress = lambda text: observer.stage_says(order.leg, text)
+        nix = find_nix(order.environ)
+        return cls(work, nix, read_closure(work.prefix), read_shell(work.prefix).top, cache_words(work, nix))
+
+    def verdict(self) -> Verdict:
+        """All of it, in the order in which things were built."""
+        self._read()
+        groups = self._groups()
+        for number, (drv, paths) in enumerate(groups.items(), 1):
+            self.work.progress(f"[{number}/{len(groups)}] builds {paths[0].name} again")
+            self._check(drv, paths)
+        first = closure_digest(self.closure, but=self.top)
+        second = closure_digest(self._second(), but=self.top)
+        return Verdict(
+            leg=self.work.leg.id,
+            same=not self.found and first == second,
+            first=first,
+            second=second,
+            differences=tuple(self.found),
+            notes=(self._note(),),
+        )
+
+    def _read(self) -> None:
+        """Every byte of every path, whoever made it."""
+        paths = [one.path for one in self.closure.paths if one.path != self.top]
+        now = nar_hashes(self.nix, self.work.tool_environment, [path for path in paths if os.path.lexists(path)])
+        for one in self.closure.paths:
+            if one.path != self.top and now.get(one.path) != one.nar_hash:
+                self.hashes[one.path] = now.get(one.path, "")
+                reason = "not the bytes that it was registered with. Cure: `nix-store --repair-path` it"
+                self.found.append(Difference(one.path, "different", reason))
+
+    def _groups(self) -> dict[str, list[StorePath]]:
+        """What is to be built again, by its derivation. Where nothing may be fetched, what has a fixed hash is not."""
+        groups: dict[str, list[StorePath]] = {}
+        for one in self.closure.in_order:
+            may_be = not (one.content_addressed and self.work.policy.offline)
+            whole = one.path != self.top and one.path not in self.hashes
+            if one.built_here and whole and may_be and one.deriver and os.path.lexists(one.deriver):
+                groups.setdefault(one.deriver, []).append(one)
+        return groups
+
+    def _check(self, drv: str, paths: Sequence[StorePath]) -> None:
+        others = [Path(f"{one.path}.check") for one in paths]
+        self._discard(others)  # of a verification that was killed
+        try:
+            outcome = self._built(drv)
+            if outcome.returncode == _NOT_DETERMINISTIC:
+                self._compare(paths)
+            elif outcome.returncode == _HASH_MISMATCH:
+                self._note_mismatch(paths, outcome)
+            elif not outcome:
+                failure = failure_of(outcome, self.work)
+                raise build_error(replace(failure, sentence=f"{paths[0].name}, a second time: {failure.sentence}"))
+            self.checked += len(paths)
+            self._discard([Path(kept) for kept in _KEPT_FOLDER.findall(outcome.stderr)])
+        finally:
+            self._discard(others)
+
+    def _built(self, drv: str) -> NixOutcome:
+        """Checking needs each output of the derivation; one that the shell does not need may have been collected."""
+        words = (*self.words, "--realise", drv)
+        checking = (*words, "--check", "--keep-failed")
+        outcome = run_classic(self.work, self.nix, "nix-store", *checking)
+        if _OUTPUT_GONE in outcome.stderr and run_classic(self.work, self.nix, "nix-store", *words):
+            return run_classic(self.work, self.nix, "nix-store", *checking)
+        return outcome
+
+    def _compare(self, paths: Sequence[StorePath]) -> None:
+        """nix ends at the first output that differs."""
+        for one in paths:
+            other = f"{one.path}.check"
+            if os.path.lexists(other):
+                self.found += tree_differences(Path(one.path), Path(other), one.path)
+                now = nar_hashes(self.nix, self.work.tool_environment, [other])
+                self.hashes[one.path] = now.get(other, "")
+
+    def _note_mismatch(self, paths: Sequence[StorePath], outcome: NixOutcome) -> None:
+        """A download with a fixed hash: what is there now is another file."""
+        got = _GOT.search(outcome.stderr)
+        self.hashes[paths[0].path] = got[1] if got else "another"
+        reason = f"what is fetched now is another file{f': got {got[1]}' if got else ''}"
+        self.found.append(Difference(paths[0].path, "different", reason))
+
+    def _discard(self, paths: Sequence[Path]) -> None:
+        """Removes what ``--keep-failed`` kept. nix is asked where a daemon owns it, unless the run is being ended."""
+        for path in paths:
+            if os.path.lexists(path):
+                with contextlib.suppress(OSError):
+                    remove_tree(path)
+                if os.path.lexists(path) and path.parent == Path(self.top).parent:
+                    run_classic(self.work, self.nix, "nix-store", "--delete", str(path), network=False)
+
+    def _second(self) -> Closure:
+        rows = (
+            msgspec.structs.replace(one, nar_hash=self.hashes.get(one.path, one.nar_hash)) for one in self.closure.paths
+        )
+        return msgspec.structs.replace(self.closure, paths=tuple(rows))
+
+    def _note(self) -> str:
+        rest = len(self.closure.paths) - 1 - self.checked
+        again = f"{self.checked} of {len(self.closure.paths) - 1} store paths were built again"
+        return f"{again}; {rest} came from a binary cache or are sources: their bytes were held against their hashes"
