@@ -213,7 +213,14 @@ def build_inputs(leg: Leg, lock: Lock, work: Work) -> dict[str, str]:
         "folder": str(work.prefix),
         # What a nix expression reads of the project only evaluating it can tell.
         "sources": sources.fingerprint(work.project.root) if work.installs_project or is_nix else "",
+        "inputs": _folders_of_nix(work) if is_nix else "",
     }
+
+
+def _folders_of_nix(work: Work) -> str:
+    from ci_envs.nix.described import inputs_state  # no other pattern needs any of it
+
+    return inputs_state(work.config.nix, work.project.root)
 
 
 def _judged(order: Order, prefix: Path, inputs: dict[str, str]) -> tuple[str, Facts | None]:

@@ -51,7 +51,7 @@ class MakeNix(Protocol):
         config: Mapping[str, Any] | None = ...,
         git: bool = ...,
     ) -> Program:
-        """Writes a project; ``PYTHON`` in a file stands for the attribute of its interpreter."""
+        """Writes a project of :mod:`tests.support.nix_projects`, or one like it."""
         ...
 
 
@@ -100,9 +100,10 @@ def nix_store(nix: Path, nixpkgs: Path, nix_env: dict[str, str]) -> Nix:
 
 @pytest.fixture
 def make_nix_program(nixpkgs: Path, nix_env: dict[str, str], nix_python: str, tmp_path: Path) -> Iterator[MakeNix]:
-    """Writes a project and answers with the program over it: pattern nix, the package set for its nixpkgs.
+    """Writes a project and answers with the program over it: pattern nix, a cache of its own.
 
-    ``nix`` and ``config`` are more of its configuration; with ``git`` all of it is committed. Its cache is its own.
+    The package set is its nixpkgs, by a setting where no file names it. ``nix`` and ``config`` are more of its
+    configuration; with ``git`` all of it is committed.
     """
     started: list[Popen[str]] = []
     leg = make_leg(pattern="nix", python=nix_python, os=os_name(), arch=arch_name()).id
@@ -115,8 +116,10 @@ def make_nix_program(nixpkgs: Path, nix_env: dict[str, str], nix_python: str, tm
         config: Mapping[str, Any] | None = None,
         git: bool = False,
     ) -> Program:
-        told = {"nix": {"inputs": {"nixpkgs": str(nixpkgs)}, **(nix or {})}, **(config or {})}
-        root = write_nix_project(tmp_path / name, files, python=nix_python, config=told)
+        named = any("NIXPKGS" in text for text in files.values())
+        told = {} if named else {"inputs": {"nixpkgs": str(nixpkgs)}}
+        settings = {"nix": {**told, **(nix or {})}, **(config or {})}
+        root = write_nix_project(tmp_path / name, files, python=nix_python, nixpkgs=nixpkgs, config=settings)
         if git:
             commit(root, nix_env)
         words = ("--pattern=nix", f"--python={nix_python}")

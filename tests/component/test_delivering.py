@@ -60,7 +60,7 @@ def _archived(folder: Path, text: bytes) -> ArchivedImage:
     plan = ImagePlan(closure=Closure(paths=paths), arch=arch, variables={"PATH": f"{TOOLS}/bin"})
     name = f"{SPARE}:leg--export"
     written = write_image(plan, name, folder / "image.tar", folder / "room", root=folder)
-    return ArchivedImage(folder / "image.tar", name, written.manifest, written.config)
+    return ArchivedImage(folder / "image.tar", name, written.manifest, written.config, written.layers)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +114,13 @@ def test_an_engine_has_the_image_under_its_one_name(engine: Engine, image: Archi
     assert load(engine, image, target_name(name), SPARE) == found
 
 
+def test_what_a_killed_run_has_left_goes(engine: Engine, image: ArchivedImage, name: str) -> None:
+    load(engine, image, target_name(image.name), SPARE)
+    assert image_id(engine, image.name)
+    load(engine, image, target_name(name), SPARE)
+    assert not image_id(engine, image.name)
+
+
 def test_what_had_the_name_loses_it(engine: Engine, image: ArchivedImage, other: ArchivedImage, name: str) -> None:
     before = load(engine, other, target_name(name), SPARE)
     assert said(engine, name) == "other words"
@@ -153,15 +160,15 @@ def test_what_the_engine_has_under_the_registrys_name_stays(
 
 
 def test_an_engine_that_has_no_such_image_afterwards_is_told(engine: Engine, image: ArchivedImage, name: str) -> None:
-    strange = ArchivedImage(image.archive, image.name, f"sha256:{'0' * 64}", f"sha256:{'1' * 64}")
-    with pytest.raises(BrokenError, match="has taken in something else than the image sha256:000"):
+    strange = ArchivedImage(image.archive, image.name, f"sha256:{'0' * 64}", f"sha256:{'1' * 64}", ())
+    with pytest.raises(BrokenError, match="has taken in something else than the image sha256:111"):
         load(engine, strange, target_name(name), SPARE)
     assert image_id(engine, name) == ""
 
 
 def test_a_file_that_is_no_image_is_not_taken(engine: Engine, tmp_path: Path, name: str) -> None:
     (tmp_path / "x.tar").write_bytes(b"no archive" * 1000)
-    broken = ArchivedImage(tmp_path / "x.tar", f"{SPARE}:leg--export", "", f"sha256:{'0' * 64}")
+    broken = ArchivedImage(tmp_path / "x.tar", f"{SPARE}:leg--export", "", f"sha256:{'0' * 64}", ())
     with pytest.raises(BrokenError, match=rf"{engine.kind} \S+ (did not take the image|has taken in something else)"):
         load(engine, broken, target_name(name), SPARE)
 

@@ -102,8 +102,8 @@ def test_the_image_prints_the_versions_of_the_record(
     assert found == ours
     assert ours["apple"] == "1.1"
     # What the shell and its hook set is there, and the default command is its interpreter.
-    said = run(name, ["sh", "-c", "hello; echo $GREETING $HOOKED; pwd; id -un; ls /build"], remove=True, stderr=True)
-    assert said.decode().splitlines()[:4] == ["Hello, world!", "good morning yes", "/app", "root"]
+    said = run(name, ["sh", "-c", "hello; echo $GREETING $HOOKED; pwd; id -un"], remove=True)
+    assert said.decode().splitlines() == ["Hello, world!", "good morning yes", "/app", "root"]
     assert engine_client.images.get(name).attrs["Config"]["Cmd"] == [read_shell(program.prefix).python]
     labels = engine_client.images.get(name).labels
     assert labels["org.repro-envs.environment"] == program.record.environment.digest
@@ -135,8 +135,8 @@ def test_ten_builds_have_one_digest(built: Callable[[str, Mapping[str, str]], Pr
         assert done.code == 0, done.said
         manifests.add(json.loads(done.stdout)["manifest"])
         archives.add(hashlib.sha256((place / "image.tar").read_bytes()).hexdigest())
-    assert len(manifests) == len(archives) == 1
-    assert manifests == {read_image(place / "image.tar").manifest}
+    assert (len(manifests), len(archives)) == (1, 1)
+    assert manifests == {read_image(tmp_path / "from 0/image.tar").manifest}
 
 
 def test_the_closure_is_in_the_image_and_the_shells_own_output_is_not(lean: Program, tmp_path: Path) -> None:
@@ -185,8 +185,8 @@ def test_a_registry_has_it_under_its_own_digest(
 
 
 def test_an_entry_is_what_always_runs(lean: Program, engine_client: DockerClient, name: str) -> None:
-    exported(lean, f"docker:{name}", "--entry", "hello --greeting")
-    assert engine_client.containers.run(name, ["Good day"], remove=True) == b"Good day\n"
+    exported(lean, f"docker:{name}", "--entry", "echo Good")
+    assert engine_client.containers.run(name, ["day"], remove=True) == b"Good day\n"
 
 
 def test_the_commit_dates_it_and_secrets_stay_here(make_nix_program: MakeNix, tmp_path: Path) -> None:
@@ -308,20 +308,31 @@ OWN = {
 }
 
 
-@pytest.mark.parametrize("kind", OWN)
-def test_an_image_of_the_projects_own_is_taken_as_it_is(
-    make_nix_program: MakeNix, engine_client: DockerClient, engine_host: str, name: str, tmp_path: Path, kind: str
-) -> None:
-    files, attribute = OWN[kind]
-    program = make_nix_program(kind, files, nix={"image": attribute, "attribute": "" if kind == "flake" else "shell"})
+@pytest.fixture(params=OWN)
+def own(
+    request: pytest.FixtureRequest, make_nix_program: MakeNix, nixpkgs: Path, engine_host: str
+) -> tuple[Program, str]:
+    """A project that has an image of its own, and the attribute that it has."""
+    files, attribute = OWN[request.param]
+    # Nobody fetches from the world here; where it is taken from otherwise is another test's.
+    told = {name: text.replace("github:NixOS/nixpkgs/nixos-25.11", f"path:{nixpkgs}") for name, text in files.items()}
+    shell = "" if request.param == "flake" else "shell"
+    program = make_nix_program(request.param, told, nix={"image": attribute, "attribute": shell})
     program.env["DOCKER_HOST"] = engine_host
     done = program.run("--stages=detect,lock,build")
     assert done.code == 0, done.said
+    return program, attribute
+
+
+def test_an_image_of_the_projects_own_is_taken_as_it_is(
+    own: tuple[Program, str], engine_client: DockerClient, name: str, tmp_path: Path
+) -> None:
+    program, attribute = own
     told = exported(program, f"oci:{tmp_path}/image.tar")
     assert (told["form"], told["attribute"], told["manifest"]) == ("docker-archive", attribute, "")
     data = (tmp_path / "image.tar").read_bytes()
     is_packed = data.startswith(b"\x1f\x8b")
-    assert is_packed == (kind != "program")
+    assert is_packed == (attribute == "image")
     (tmp_path / "plain.tar").write_bytes(gzip.decompress(data) if is_packed else data)
     assert read_image(tmp_path / "plain.tar").config_digest == told["config"]
     exported(program, f"docker:{name}")

@@ -11,10 +11,15 @@ link() {
         for source in "$@"; do
             if [ -e "$source/$name" ]; then found+=("$source/$name"); fi
         done
-        if [ -d "${found[0]}" ] && { [ ${#found[@]} -gt 1 ] || [ "$name" = nix-support ]; }; then
+        if [ -d "${found[0]}" ] && { [ ${#found[@]} -gt 1 ] || isWrittenInto "$name"; }; then
             link "$target/$name" "${found[@]}"
         else
             ln -s "${found[0]}" "$target/$name"
         fi
     done < <(for source in "$@"; do ls -A "$source"; done | sort -u)
+}
+
+# A link would lead into the package that it comes from.
+isWrittenInto() {
+    [ -n "${onlyFiles:-}" ] || [ "$1" = bin ] || [ "$1" = nix-support ]
 }

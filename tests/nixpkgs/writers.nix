@@ -24,7 +24,7 @@ let
 
   script = text: "#!${self.bash}/bin/bash\n${text}\n";
 
-  # What one path alone has is a link to it; a folder that several have is a folder of links.
+  # What one path alone has is a link to it; a folder that several have, or one to write into, is a folder of links.
   buildEnv = { name, paths, postBuild ? "", ... }@given:
     runCommand name (removeAttrs given [ "name" "paths" "postBuild" ] // { inherit paths; }) ''
       source ${./link.sh}
@@ -50,7 +50,8 @@ let
 in
 {
   inherit buildEnv mkShell runCommand writeScriptBin writeTextFile;
-  symlinkJoin = buildEnv;
+  # As lndir does it: whoever adds a file adds it here.
+  symlinkJoin = given: buildEnv (given // { onlyFiles = true; });
   writeText = name: text: writeTextFile { inherit name text; };
   writeShellScript = name: text: writeTextFile { inherit name; text = script text; executable = true; };
   writeShellScriptBin = name: text: writeScriptBin name (script text);

@@ -180,7 +180,7 @@ class PythonTree:
 def python_tree(interpreter: Interpreter) -> PythonTree:
     """The interpreter as a package of nixpkgs has it: no pip, no tests of its own, no tkinter."""
     prefix = Path(interpreter.base_prefix)
-    leaves = dict(_python_leaves(interpreter, bytes(prefix)))
+    leaves = dict(_python_leaves(interpreter, prefix))
     objects = [path for path, leaf in leaves.items() if leaf.data.startswith(_ELF)]
     needed = linked(prefix / path for path in objects)
     outside = {name: path for name, path in needed.libraries.items() if not path.is_relative_to(prefix)}
@@ -189,17 +189,21 @@ def python_tree(interpreter: Interpreter) -> PythonTree:
     )
 
 
-def _python_leaves(interpreter: Interpreter, prefix: bytes) -> Iterator[tuple[str, Leaf]]:
+def _python_leaves(interpreter: Interpreter, prefix: Path) -> Iterator[tuple[str, Leaf]]:
     for member in python_package(interpreter).members:
         if not any(fnmatch.fnmatch(member.path, pattern) for pattern in _LEFT_OUT):
             data = _lean(member.data, prefix) if member.data.startswith(_ELF) else member.data
             yield member.path, Leaf(data, bool(member.mode & 0o100), member.link)
 
 
-def _lean(data: bytes, prefix: bytes) -> bytes:
-    """A file without what a debugger reads; where it was installed is nowhere: no folder of this machine is named."""
+def _lean(data: bytes, prefix: Path) -> bytes:
+    """A file without what a debugger reads; where it was installed is nowhere: no folder of this machine is named.
+
+    The end of that name stays: a linker keeps a text that ends another one but once, and "3.12.1" may be the end of it.
+    """
+    nowhere = b"/".ljust(len(bytes(prefix.parent)), b"e") + b"/" + prefix.name.encode()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "object")
         file.write_bytes(data)
         _said(str(_program("strip")), "--strip-debug", str(file))
-        return file.read_bytes().replace(prefix, b"/".ljust(len(prefix), b"e"))
+        return file.read_bytes().replace(bytes(prefix), nowhere)

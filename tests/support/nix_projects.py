@@ -1,8 +1,12 @@
-"""Projects that nix describes. ``PYTHON`` in a file stands for the attribute of an interpreter: ``python312``."""
+"""Projects that nix describes.
+
+``PYTHON`` in a file stands for the attribute of an interpreter (``python312``), ``NIXPKGS`` for the folder of the set.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from tests.support.projects import write_project
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["DEFAULT", "FLAKE", "SHELL", "commit", "write_nix_project"]
+__all__ = ["DEFAULT", "FLAKE", "SHELL", "WORLD", "commit", "write_nix_project"]
 
 #: What each of these projects holds beside its description.
 _FILES = {
@@ -34,12 +38,12 @@ pkgs.mkShell {
   shellHook = "export HOOKED=yes";
 }"""
 
-#: A flake whose nixpkgs is that of the world, until a setting says otherwise.
+#: A flake over the package set; its lock has to be made.
 FLAKE = {
     **_FILES,
     "flake.nix": f"""\
 {{
-  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-25.11";
+  inputs.nixpkgs.url = "path:NIXPKGS";
 
   outputs = {{ self, nixpkgs }}: {{
     devShells = nixpkgs.lib.genAttrs nixpkgs.lib.systems.flakeExposed (system:
@@ -49,6 +53,30 @@ FLAKE = {
   }};
 }}
 """,
+}
+
+_COMMIT = {
+    "lastModified": 1778430510,
+    "narHash": "sha256-Ti+ZBvW6yrWWAg2szExVTwCd4qOJ3KlVr1tFHfyfi8Q=",
+    "owner": "NixOS",
+    "repo": "nixpkgs",
+    "rev": "8fd9daa3db09ced9700431c5b7ad0e8ba199b575",
+    "type": "github",
+}
+_BRANCH = {"owner": "NixOS", "ref": "nixos-25.11", "repo": "nixpkgs", "type": "github"}
+
+#: A flake over the nixpkgs of the world, locked; only a setting can make the package set of it.
+WORLD = {
+    **FLAKE,
+    "flake.nix": FLAKE["flake.nix"].replace("path:NIXPKGS", "github:NixOS/nixpkgs/nixos-25.11"),
+    "flake.lock": json.dumps(
+        {
+            "nodes": {"nixpkgs": {"locked": _COMMIT, "original": _BRANCH}, "root": {"inputs": {"nixpkgs": "nixpkgs"}}},
+            "root": "root",
+            "version": 7,
+        },
+        indent=2,
+    ),
 }
 
 #: A shell whose nixpkgs is whatever the search path has.
@@ -62,11 +90,11 @@ DEFAULT = {
 
 
 def write_nix_project(
-    folder: Path, files: Mapping[str, str], *, python: str, config: Mapping[str, Any] | None = None
+    folder: Path, files: Mapping[str, str], *, python: str, nixpkgs: Path, config: Mapping[str, Any] | None = None
 ) -> Path:
     """Writes the files for the Python of a series (``3.12``), with ``ci-envs.yml`` where there is a configuration."""
-    attribute = f"python{python.replace('.', '')}"
-    told = {name: text.replace("PYTHON", attribute) for name, text in files.items()}
+    places = {"PYTHON": f"python{python.replace('.', '')}", "NIXPKGS": str(nixpkgs)}
+    told = {name: re.sub("|".join(places), lambda found: places[found[0]], text) for name, text in files.items()}
     # JSON is YAML.
     return write_project(folder, told | ({"ci-envs.yml": json.dumps(config)} if config else {}))
 

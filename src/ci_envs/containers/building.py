@@ -25,6 +25,7 @@ from ci_envs.environments.container import ContainerEnvironment
 from ci_envs.errors import BuildError, CheckError
 from ci_envs.layout import write_atomically
 from ci_envs.model.config import DockerConfig
+from ci_envs.nix.described import inputs_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -176,7 +177,7 @@ def _is_there(engine: Engine, facts: Facts) -> bool:
 
 def _inputs(lock: Lock, work: Work, engine: Engine) -> dict[str, str]:
     """Everything that an image depends on, by a name that a person understands."""
-    at, docker = revision_of(work.project.root, work.environ), work.config.docker
+    at, config, docker = revision_of(work.project.root, work.environ), work.config, work.config.docker
     chosen = [work.selection.groups, work.selection.extras, work.selection.files]
     return {
         "ci-envs": __version__,
@@ -186,10 +187,9 @@ def _inputs(lock: Lock, work: Work, engine: Engine) -> dict[str, str]:
         "dockerfile": work.file_digest(dockerfile_of(work.project, work.config) or "Dockerfile"),
         "groups": msgspec.json.encode(chosen).decode(),
         "python": work.leg.python,
-        "settings": msgspec.json.encode(
-            [docker, work.config.install_project, work.config.conda, work.config.nix]
-        ).decode(),
+        "settings": msgspec.json.encode([docker, config.install_project, config.conda, config.nix]).decode(),
         "variables": msgspec.json.encode(work.selection.variables, order="sorted").decode(),
+        "inputs": inputs_state(config.nix, work.project.root),
         "commit": f"{at.commit} {at.epoch} {at.source}",
         "sources": sources.fingerprint(work.project.root),
     }

@@ -35,9 +35,10 @@ class ArchivedImage:
     archive: Path
     #: What the archive calls it; empty where it does not.
     name: str
-    #: ``sha256:<hex>`` of its manifest, where the archive has one, and of its configuration.
+    #: ``sha256:<hex>`` of its manifest, where the archive has one, of its configuration, and of its layers as tars.
     manifest: str
     config: str
+    layers: tuple[str, ...]
 
 
 def target_name(text: str) -> Reference:
@@ -56,14 +57,13 @@ def load(engine: Engine, image: ArchivedImage, reference: Reference, spare: str)
     take the image, or takes something else for it.
     """
     command.refuse_when_stopping("before the image was loaded")
-    wanted = {image.manifest, image.config} - {""}
     named = parse_reference(image.name) if image.name else reference
     lent = contextlib.nullcontext() if named == reference else _lent(engine, named, spare)
     with image.archive.open("rb") as stream, engine_trouble(engine), lent:
         _heard(engine.client.api.load_image(stream), engine)  # type: ignore[no-untyped-call]  # its stubs have no types here
-        found = next((one for one in (named.familiar, *sorted(wanted)) if image_id(engine, one) in wanted), "")
+        found = next(filter(None, (_found(engine, image, one) for one in (named.familiar, image.config))), "")
         if not found:
-            raise BrokenError(f"{engine.title} has taken in something else than the image {min(wanted)}")
+            raise BrokenError(f"{engine.title} has taken in something else than the image {image.config}")
         engine.client.api.tag(found, *_parted(reference), force=True)
         return image_id(engine, reference.familiar)
 
@@ -78,6 +78,21 @@ def push(engine: Engine, image: ArchivedImage, reference: Reference, spare: str)
         load(engine, image, reference, spare)
         command.refuse_when_stopping("before the image was pushed")
         return _pushed(engine, reference)
+
+
+def _found(engine: Engine, image: ArchivedImage, name: str) -> str:
+    """The id of what has a name, where that is the image; else empty.
+
+    containerd's store makes a manifest for an archive that has none: there the layers tell what it is.
+    """
+    from docker.errors import NotFound
+
+    try:
+        told = engine.client.images.get(name).attrs
+    except NotFound:
+        return ""
+    made = not image.manifest and tuple((told.get("RootFS") or {}).get("Layers") or ()) == image.layers
+    return str(told["Id"]) if made or told["Id"] in (image.manifest, image.config) else ""
 
 
 def _pushed(engine: Engine, reference: Reference) -> str:
@@ -115,7 +130,8 @@ def _refused(engine: Engine, reference: Reference, said: str) -> BrokenError:
 def _lent(engine: Engine, reference: Reference, spare: str) -> Iterator[None]:
     """Has a name stand for something else for a while; afterwards it stands for what it did before, or for nothing."""
     name, tag = reference.familiar, f"aside-{secrets.token_hex(4)}"
-    before = image_id(engine, name)
+    # What has a name of ours was left by a run that was killed.
+    before = not name.startswith(f"{spare}:") and image_id(engine, name)
     if before:
         engine.client.api.tag(name, spare, tag)
     try:

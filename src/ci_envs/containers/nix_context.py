@@ -28,7 +28,7 @@ __all__ = ["NixTree", "tree_of"]
 _NAMES = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NixTree:
     """The context of a build."""
 
@@ -36,6 +36,8 @@ class NixTree:
     root: Path
     #: The project in it, with forward slashes; empty where it is the project.
     below: str
+    #: What describes the shell, relative to the project.
+    file: str
     #: The files of it, relative.
     names: Sequence[str]
     #: Where it lies inside.
@@ -65,7 +67,14 @@ def tree_of(described: Description) -> NixTree:
     folder = Path(inside) / below
     words = _words(replace(described, folder=folder, inputs=inputs), inside)
     return NixTree(
-        root, "" if below == "." else below, names, inside, (*words, *more_words(described)), contexts, places
+        root=root,
+        below="" if below == "." else below,
+        file=described.file,
+        names=names,
+        inside=inside,
+        words=(*words, *more_words(described)),
+        contexts=contexts,
+        places=places,
     )
 
 

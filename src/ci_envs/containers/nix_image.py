@@ -25,7 +25,16 @@ from ci_envs.containers.legs import network_of, on_engine, platform_of
 from ci_envs.containers.locking import images_for, known_bases, refuse_other_local
 from ci_envs.containers.nix_context import tree_of
 from ci_envs.containers.nix_settings import fetching_settings
-from ci_envs.containers.nix_template import FINAL, SETTINGS, TELLING, NixPlan, fits, render_nix, values_beside
+from ci_envs.containers.nix_template import (
+    FINAL,
+    HOOK_ENDED,
+    SETTINGS,
+    TELLING,
+    NixPlan,
+    fits,
+    render_nix,
+    values_beside,
+)
 from ci_envs.containers.nix_told import read_told, shell_told
 from ci_envs.containers.os_packages import system_facts
 from ci_envs.containers.revision import revision_of
@@ -52,8 +61,8 @@ __all__ = ["altered_inside", "build_nix_image", "lock_inside", "shell_facts"]
 
 #: A build's log begins each line with the step's number and its seconds.
 _STEP = re.compile(r"^#\d+ (?:\d+\.\d+ )?", re.MULTILINE)
-#: What a flake is evaluated from, inside.
-_COPY = re.compile(r"/nix/store/[0-9a-z]{32}-source/")
+#: A place in what a flake is evaluated from, inside.
+_COPY = re.compile(r"(?<= at )/nix/store/[0-9a-z]{32}-source/(?=\S+:\d+)")
 
 #: Where nix is in an image whose shell does not have it on PATH.
 _NIX_HASH = (
@@ -74,7 +83,7 @@ def lock_inside(leg: Leg, work: Work) -> Lock:
     try:
         find_nix(work.environ)
     except ToolMissing:
-        return read_lock_only(work.project, work.config)
+        return read_lock_only(work.project, work.config, direct=work.selection.direct)
     return lock_nix(leg, work)
 
 
@@ -219,15 +228,18 @@ def _built(here: LegOnEngine, request: ImageBuild, plan: NixPlan, tree: NixTree,
     except BuildError as error:
         with work.log.open("rb") as log:
             log.seek(begins)
-            said = log.read().decode("utf-8", "replace")
+            said = _STEP.sub("", log.read().decode("utf-8", "replace"))
+        if found := re.search(rf"^error: ({HOOK_ENDED}.*)", said, re.MULTILINE):
+            raise BuildError(found[1], file=tree.file, hint=error.hint) from error
         failure = failure_of(_as_outcome(said, tree), work)
         if failure.kind == "other":
             raise
-        raise build_error(failure) from error
+        # What `nix log` would tell is in a store that is gone.
+        raise build_error(replace(failure, hint=error.hint) if failure.kind == "builder" else failure) from error
 
 
 def _as_outcome(said: str, tree: NixTree) -> Outcome:
     """What a build said as if nix had said it here."""
-    text = _STEP.sub("", said).replace(f"{tree.inside}/", f"{tree.root}/")
-    text = _COPY.sub(lambda _: f"{tree.root}/", text)
-    return understood(Outcome(argv=("nix",), returncode=1, stdout="", stderr=text, seconds=0.0))
+    text = _COPY.sub(lambda _: f"{tree.root}/", said).replace(tree.inside, str(tree.root))
+    argv = ("nix", *(word.replace(tree.inside, str(tree.root)) for word in tree.words))
+    return understood(Outcome(argv=argv, returncode=1, stdout="", stderr=text, seconds=0.0))

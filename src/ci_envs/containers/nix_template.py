@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DIVIDER",
     "FINAL",
+    "HOOK_ENDED",
     "INPUTS",
     "SETTINGS",
     "TELLING",
@@ -46,6 +47,9 @@ SETTINGS = "nix-settings"
 
 #: On PATH between what is the shell's and what was there before: a folder that is not there.
 DIVIDER = "/ci-envs/callers"
+
+#: What is said where the hook leaves no shell.
+HOOK_ENDED = "the shell's hook ended its shell, so no command can follow"
 
 _ROOM = "/ci-envs/shell"
 
@@ -122,6 +126,7 @@ def render_nix(plan: NixPlan) -> str:
         settings=SETTINGS,
         divider=DIVIDER,
         runner=_RUNNER,
+        hook_ended=HOOK_ENDED,
         labels=sorted(plan.labels.items()),
         arguments=sorted(beside.values()),
         variables=list(_variables(plan, beside)),

@@ -14,7 +14,6 @@ from ci_envs import command, environ, machine
 from ci_envs.environments.probing import PROBE_SECONDS, SEARCH_PATH, inventory_of, probing
 from ci_envs.environments.scheme import Scheme
 from ci_envs.errors import BrokenError
-from ci_envs.model.conda_record import read_records
 from ci_envs.model.inventory import Interpreter, Inventory
 from ci_envs.resources import probe_text
 
@@ -212,6 +211,7 @@ class HostEnvironment:
 
             return with_closure(self._whole_inventory(SEARCH_PATH), self.prefix)
         from ci_envs.conda.prefix import with_conda  # a virtual environment needs none of it
+        from ci_envs.model.conda_record import read_records
 
         found = self._whole_inventory()
         records, _ = read_records(self._conda_records(), windows=sys.platform == "win32")

@@ -54,7 +54,7 @@ def read_shell(prefix: Path) -> Shell:
 
 
 def kept_shell(prefix: Path) -> Shell:
-    """The same; :class:`BuildError`, too, where the store has lost what it needs: its programs would just be missing."""
+    """The same, of a shell that is to be used: :class:`BuildError` where the store has lost what it needs."""
     if not (prefix / PROFILE).exists():
         raise BuildError(f"the store no longer has the shell of {prefix.name}", hint="build it anew: add --fresh")
     return read_shell(prefix)

@@ -19,6 +19,7 @@ from ci_envs.nix.binary_cache import fetch_sources, keep_closure
 from ci_envs.nix.closure import altered_paths, closure_digest
 from ci_envs.nix.closure import read_closure as ask_closure
 from ci_envs.nix.described import describe
+from ci_envs.nix.impurity import warn_of_impurity
 from ci_envs.nix.shell import make_shell
 from ci_envs.nix.tool import find_nix
 
@@ -33,13 +34,20 @@ if TYPE_CHECKING:
 
 __all__ = ["altered_store", "build_shell", "seal_shell"]
 
+#: Findings that hold for as long as the shell is kept. Those of its lock are made anew each time, and what a binary
+#: cache was like is news of one build.
+_OF_THE_SHELL = ("ENV", "NIX007", "NIX02")
+
+
 def build_shell(leg: Leg, lock: Lock, work: Work) -> HostEnvironment:
     """The shell at the leg's prefix. :class:`BuildError` where it cannot be evaluated or built."""
     nix = find_nix(work.environ)
     work.tools["nix"] = nix.version
     work.prefix.mkdir(parents=True, exist_ok=True)
     fetch_sources(work, nix, lock.pins)
-    shell = make_shell(work, nix, describe(leg, work.project, work.config.nix), work.prefix / PROFILE)
+    described = describe(leg, work.project, work.config.nix)
+    shell = make_shell(work, nix, described, work.prefix / PROFILE)
+    warn_of_impurity(work, nix, described)
     closure = ask_closure(work, nix, [shell.top])
     write_atomically(work.prefix / CLOSURE_NAME, msgspec.json.encode(closure))
     write_atomically(work.prefix / SHELL_NAME, msgspec.json.encode(shell))
@@ -59,7 +67,7 @@ def seal_shell(order: Order, work: Work, inputs: dict[str, str]) -> Facts:
         files=len(closure.paths),
         inventory=inventory,
         own=(own,) if own and inventory.find(own) else (),
-        findings=tuple(finding for finding in work.findings if finding.code.startswith(("ENV", "NIX"))),
+        findings=tuple(finding for finding in work.findings if finding.code.startswith(_OF_THE_SHELL)),
         tools=dict(work.tools),
     )
     written = seal.Facts(

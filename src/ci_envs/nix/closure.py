@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
@@ -11,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from ci_envs.command import Command, run
 from ci_envs.errors import BuildError
+from ci_envs.locks.nix_sources import nix_sha256
 from ci_envs.model.closure import Closure, StorePath
 from ci_envs.nix.failures import build_error, failure_of
 from ci_envs.nix.tool import run_nix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ci_envs.nix.tool import Nix
     from ci_envs.work import Work
@@ -45,30 +45,21 @@ _OUTPUT = re.compile(
     r"(?P<version>.+)-(?P<output>bin|data|debug|dev|devdoc|devman|dist|doc|env|info|lib|man|static|tools)"
 )
 
-_SRI = re.compile(r"sha256-([A-Za-z0-9+/]{43}=)")
-_HEX = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
-
 
 def read_closure(work: Work, nix: Nix, tops: Sequence[str]) -> Closure:
     """The paths ``tops`` and all that they refer to. :class:`BuildError` where one of them is not in the store."""
     outcome = run_nix(work, nix, *path_info_words(nix), "--recursive", *tops, network=False, data=True)
     if not outcome:
         raise build_error(failure_of(outcome, work))
-    rows = read_rows(outcome.stdout)
-    hashes = sha256_of(nix, work.environ, (row["narHash"] for row in rows.values()))
-    return Closure(paths=tuple(sorted(_store_path(path, row, hashes) for path, row in rows.items())))
+    return told_closure(outcome.stdout)
 
 
 def told_closure(text: str) -> Closure:
-    """What ``nix path-info --json --recursive`` has said where there is a nix, for whoever has none.
+    """What ``nix path-info --json --recursive`` has said, here or where there is a nix.
 
-    :class:`BuildError` where it cannot be read; hashes are in base 64 there, as every nix with flakes writes them.
+    :class:`BuildError` where it cannot be read.
     """
-    rows = read_rows(text)
-    hashes = {row["narHash"]: _decoded(row["narHash"]) for row in rows.values()}
-    if not all(hashes.values()):
-        raise BuildError(f"what nix told of the closure has other hashes than SHA-256: {min(hashes)}")
-    return Closure(paths=tuple(sorted(_store_path(path, row, hashes) for path, row in rows.items())))
+    return Closure(paths=tuple(sorted(_store_path(path, row) for path, row in read_rows(text).items())))
 
 
 def path_info_words(nix: Nix) -> tuple[str, ...]:
@@ -107,13 +98,16 @@ def _with_folder(row: Any, folder: str) -> Any:
     return {**row, **named, "deriver": f"{folder}/{deriver}" if deriver else None}
 
 
-def _store_path(path: str, row: Mapping[str, Any], hashes: Mapping[str, str]) -> StorePath:
+def _store_path(path: str, row: Mapping[str, Any]) -> StorePath:
     name, version = parse_name(path)
+    nar_hash = nix_sha256(row["narHash"])
+    if not nar_hash:
+        raise BuildError(f"{path} has no SHA-256 hash, but {row['narHash']!r}")
     return StorePath(
         path=path,
         name=name,
         version=version,
-        nar_hash=hashes[row["narHash"]],
+        nar_hash=nar_hash,
         nar_size=row["narSize"],
         references=tuple(sorted(row.get("references", ()))),
         built_here=bool(row.get("ultimate")),
@@ -132,30 +126,6 @@ def parse_name(path: str) -> tuple[str, str]:
     name, version = re.fullmatch(r"(.*?)(?:-([^a-zA-Z].*))?", full, re.DOTALL).groups("")  # type: ignore[union-attr]
     output = _OUTPUT.fullmatch(version)
     return (f"{name}-{output['output']}", output["version"]) if output else (name, version)
-
-
-def sha256_of(nix: Nix, environ: Mapping[str, str], hashes: Iterable[str]) -> dict[str, str]:
-    """``sha256:<hex>`` of each hash, in whatever base nix wrote it. :class:`BuildError` where it is none."""
-    wanted = set(hashes)
-    known = {text: value for text in wanted if (value := _decoded(text))}
-    others = sorted(wanted - known.keys())
-    return known | (dict(zip(others, _asked(nix, environ, others), strict=True)) if others else {})
-
-
-def _decoded(text: str) -> str:
-    if found := _SRI.fullmatch(text):
-        return f"sha256:{base64.b64decode(found[1]).hex()}"
-    found = _HEX.fullmatch(text)
-    return f"sha256:{found[1]}" if found else ""
-
-
-def _asked(nix: Nix, environ: Mapping[str, str], hashes: Sequence[str]) -> Iterator[str]:
-    """nix has a base 32 of its own, and knows it best."""
-    words = [text.removeprefix("sha256:") for text in hashes]
-    outcome = run(Command((str(nix.sibling("nix-hash")), "--type", "sha256", "--to-base16", *words), env=environ))
-    if not outcome:
-        raise BuildError(f"nix-hash does not know its own hashes: {outcome.tail(1)}")
-    return (f"sha256:{line}" for line in outcome.stdout.split())
 
 
 def closure_digest(closure: Closure, but: str = "") -> str:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from ci_envs.errors import UsageError
+from ci_envs.nix.direnv import from_envrc
 from ci_envs.settings import NIX_INPUTS
+from ci_envs.sources import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from ci_envs.model.leg import Leg
     from ci_envs.project import Project
 
-__all__ = ["FILES", "Description", "describe", "inputs_said", "nix_text"]
+__all__ = ["FILES", "Description", "describe", "inputs_said", "inputs_state", "nix_text"]
 
 #: The first that is there is taken. nix-shell, too, prefers shell.nix: https://nix.dev/manual/nix/latest/command-ref/nix-shell
 FILES = ("flake.nix", "shell.nix", "default.nix")
@@ -115,16 +117,26 @@ def inputs_said(text: str) -> dict[str, str]:
     return {name: value for name, _, value in found}
 
 
+def inputs_state(config: NixConfig, root: Path) -> str:
+    """Stands for the folders that are inputs in place of what is locked: no lock holds what is in them."""
+    folders = [(name, root / Path(value.removeprefix("path:")).expanduser()) for name, value in config.inputs.items()]
+    return " ".join(f"{name}={fingerprint(folder)}" for name, folder in sorted(folders) if folder.is_dir())
+
+
 def describe(leg: Leg, project: Project, config: NixConfig) -> Description:
-    """What describes the leg's shell. :class:`UsageError` where that file is not there, or an input is no place."""
-    file = config.file or next((name for name in FILES if project.exists(name)), "")
+    """What describes the leg's shell: what the configuration names, else ``.envrc``, else the first of :data:`FILES`.
+
+    :class:`UsageError` where that file is not there, or an input is no place.
+    """
+    named, of_it = ("", "") if config.file or config.attribute else from_envrc(project) or ("", "")
+    file = config.file or named or next((name for name in FILES if project.exists(name)), "")
     if not file or not project.exists(file):
         raise UsageError(f"there is no {file or 'flake.nix, shell.nix or default.nix'}", hint="nix.file names another")
     name = file.rpartition("/")[2]
     kind: Literal["flake", "shell", "default"] = (
         "flake" if name == "flake.nix" else "default" if name == "default.nix" else "shell"
     )
-    attribute = config.attribute.replace("{python-tag}", leg.python_tag).replace("{python}", leg.python)
+    attribute = config.attribute.replace("{python-tag}", leg.python_tag).replace("{python}", leg.python) or of_it
     inputs = tuple(_inputs(config, project.root, flake=kind == "flake"))
     return Description(kind, file, project.root, attribute, inputs)
 

@@ -51,7 +51,7 @@ class ProjectImage(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def archived(self) -> ArchivedImage:
         """As engines load it."""
-        return ArchivedImage(self.archive, self.name, self.manifest, self.config)
+        return ArchivedImage(self.archive, self.name, self.manifest, self.config, self.layers)
 
 
 def build_project_image(work: Work, nix: Nix, described: Description, attribute: str, room: Path) -> ProjectImage:
@@ -85,9 +85,11 @@ def build_project_image(work: Work, nix: Nix, described: Description, attribute:
 
 
 def _words(described: Description, attribute: str) -> tuple[str, ...]:
-    """What names the image to ``nix build``: of a flake a package, unless the attribute says otherwise."""
+    """What names the image to ``nix build``: of a flake a package, unless the attribute says otherwise. No lock is
+    written: that is the lock stage's to do."""
     if described.kind == "flake":
-        return (f"{described.reference}#{attribute}", *described.overrides)
+        lock = "--no-write-lock-file" if described.overrides else "--no-update-lock-file"
+        return (f"{described.reference}#{attribute}", lock, *described.overrides)
     return ("--file", str(described.path), attribute, *described.overrides)
 
 

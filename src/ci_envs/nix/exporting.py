@@ -209,7 +209,8 @@ def _of_closure(order: Order, record: RunRecord, target: Target, options: ImageO
         form="oci-archive",
         notes=notes,
     )
-    return _Made(ArchivedImage(archive, name, written.manifest, written.config), archive, told)
+    archived = ArchivedImage(archive, name, written.manifest, written.config, written.layers)
+    return _Made(archived, archive, told)
 
 
 def _built(order: Order, record: RunRecord) -> tuple[Shell, Closure]:
@@ -301,6 +302,9 @@ def _keep(written: Path, file: Path, room: Path) -> None:
 
 
 def _delivered(order: Order, made: _Made, target: Target, engine: Engine) -> Exported:
+    from ci_envs.containers.cleaning import note_engine  # a file needs nothing of what knows engines
+
+    note_engine(order.layout, engine)
     reference, spare = target_name(target.value), image_repository(state_key(order.layout))
     bring = load if target.kind == "docker" else push
     digest = bring(engine, made.archived, reference, spare)

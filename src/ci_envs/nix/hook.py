@@ -68,7 +68,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """A folder that the hook can leave things in; it is removed, with all that was started."""
+    """A folder that the hook can leave things in: nothing of it outlives the hook."""
 
     folder: Path
     #: What whoever is started inherits (:mod:`ci_envs.stragglers`).

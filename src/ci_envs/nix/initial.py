@@ -93,7 +93,7 @@ def plan_shell(project: Project, config: Config, *, installer: Installer = "nixp
         python=series,
         release=known,
         read=_files(selection),
-        sources=project.is_package and bool(project.names("src")),
+        sources=("src" if project.names("src") else ".") if project.is_package else "",
         installer=installer,
     )
     if installer == "uv":

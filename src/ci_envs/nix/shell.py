@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ci_envs.nix.tool import Nix
     from ci_envs.work import Work
 
-__all__ = ["NO_PATH", "Evaluated", "finish_shell", "make_shell", "more_words"]
+__all__ = ["NO_PATH", "Evaluated", "finish_shell", "make_shell", "more_words", "tell_findings"]
 
 #: What PATH is where a shell has no program at all, as in nix's builders: an empty one means the current folder.
 NO_PATH = "/path-not-set"
@@ -104,7 +104,8 @@ def make_shell(work: Work, nix: Nix, described: Description, profile: Path) -> S
     found = _evaluate(work, nix, described, profile)
     top = _kept_by(profile)
     script = _print(work, nix, described, top)
-    with scratch(work.temp) as place:
+    # Hooks write into the project (`.venv`, `.direnv`), which is that of other legs, too.
+    with work.alone(f"hook-{work.project_key}"), scratch(work.temp) as place:
         before = _before(work, place)
         after = run_script(work, script, before, place, programs=found.programs, file=described.file)
         after = apply_envrc(work, described, after, place, programs=found.programs)

@@ -59,8 +59,8 @@ class ShellPlan:
     packages: tuple[Listed, ...] = ()
     #: The files that all this was read from.
     read: tuple[str, ...] = ()
-    #: Whether the project's package lies in ``src``, where no Python looks by itself.
-    sources: bool = False
+    #: Where the project's own package lies, which no Python finds there by itself; empty where it is no package.
+    sources: Literal["", ".", "src"] = ""
     installer: Installer = "nixpkgs"
     #: What uv installs beside the runtime dependencies.
     groups: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ def render(plan: ShellPlan, form: Form) -> str:
         python=python_attribute(plan.python),
         libraries=[line for one in plan.packages if one.of == "ps" for line in _lines(one)],
         programs=[line for one in plan.packages if one.of == "pkgs" for line in _lines(one)],
-        sources=plan.sources,
+        sources={"": "", ".": "$PWD", "src": "$PWD/src"}[plan.sources],
         words="".join(f" {word}" for word in _words(plan)),
     )
     source = f" from {', '.join(plan.read)}" if plan.read else ""

@@ -125,6 +125,18 @@ def test_a_pypy_is_refused_with_what_to_write(tmp_path: Path) -> None:
         planned(tmp_path, {".python-version": "pypy3.10\n"})
 
 
+@pytest.mark.parametrize(
+    ("files", "sources"),
+    [
+        ({"pyproject.toml": PYPROJECT}, ""),
+        ({"setup.py": "", "basket/__init__.py": ""}, "."),
+        ({"setup.py": "", "src/basket/__init__.py": ""}, "src"),
+    ],
+)
+def test_a_package_is_imported_from_where_its_sources_are(tmp_path: Path, files: dict[str, str], sources: str) -> None:
+    assert planned(tmp_path, files).sources == sources
+
+
 def test_uv_gets_the_groups_and_no_packages(tmp_path: Path) -> None:
     plan = planned(tmp_path, {"pyproject.toml": PYPROJECT}, installer="uv")
 

@@ -60,8 +60,13 @@ def test_a_flake_names_the_branch_and_a_shell_the_commit_with_its_hash() -> None
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_sources_are_on_the_path_of_a_package_alone(form: Form) -> None:
-    assert "PYTHONPATH=$PWD/src''${PYTHONPATH:+:$PYTHONPATH}\n" in render(a_plan(sources=True), form)
+@pytest.mark.parametrize(("sources", "folder"), [("src", "$PWD/src"), (".", "$PWD")])
+def test_the_sources_of_a_package_are_on_the_path(form: Form, sources: Any, folder: str) -> None:
+    assert f"export PYTHONPATH={folder}''${{PYTHONPATH:+:$PYTHONPATH}}\n" in render(a_plan(sources=sources), form)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_no_package_has_no_hook(form: Form) -> None:
     assert "shellHook" not in render(a_plan(), form)
 
 
@@ -104,7 +109,7 @@ def test_what_a_project_says_stays_on_its_line(name: str, said: str, check: str)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("installer", ["nixpkgs", "uv"])
 def test_no_line_ends_in_a_blank_and_the_file_ends_with_its_line(form: Form, installer: Any) -> None:
-    text = render(a_plan(installer=installer, packages=(REQUESTS,), sources=True), form)
+    text = render(a_plan(installer=installer, packages=(REQUESTS,), sources="src"), form)
 
     assert not re.search(r"[ \t]$", text, re.MULTILINE)
     assert text.endswith("}\n")
