@@ -12,6 +12,7 @@ import pytest
 from ci_envs.containers.engine import find_engine
 from ci_envs.containers.labels import leg_labels
 from ci_envs.containers.limits import Limits
+from ci_envs.containers.listing import listed
 from ci_envs.environments.container import ContainerEnvironment
 
 if TYPE_CHECKING:
@@ -46,14 +47,13 @@ class EngineFacts:
 
     def containers(self) -> list[str]:
         """The names of this test's containers, in whatever state they are."""
-        listed: list[dict[str, Any]] = self.engine.client.api.containers(
-            all=True, filters={"label": f"org.repro-envs.state={self.state}"}
-        )
-        return [told["Names"][0] for told in listed]
+        filters = {"label": f"org.repro-envs.state={self.state}"}
+        found: list[dict[str, Any]] = listed(lambda: self.engine.client.api.containers(all=True, filters=filters))
+        return [told["Names"][0] for told in found]
 
     def volumes(self) -> set[str]:
         """The names of all volumes of the engine."""
-        told: dict[str, Any] = self.engine.client.api.volumes()
+        told: dict[str, Any] = listed(self.engine.client.api.volumes)
         return {volume["Name"] for volume in told.get("Volumes") or ()}
 
 

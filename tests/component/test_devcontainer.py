@@ -26,6 +26,7 @@ from tests.support.work import a_leg, an_order
 from ci_envs.containers.devcontainer_site import images_left
 from ci_envs.containers.engine import find_engine
 from ci_envs.containers.labels import LABEL_STATE, state_key
+from ci_envs.containers.listing import listed
 from ci_envs.layout import Layout
 from ci_envs.order import prepare
 from ci_envs.patterns.devcontainer import Devcontainer
@@ -96,8 +97,8 @@ class Bench:
         """What is left of the project on the engine and below its state folder."""
         key = state_key(Layout.at(self.folder, {}))
         filters = {"label": f"{LABEL_STATE}={key}"}
-        found = [told["Names"][0] for told in self.client.api.containers(all=True, filters=filters)]
-        names = (name for image in self.client.api.images() for name in image.get("RepoTags") or ())
+        found = [told["Names"][0] for told in listed(lambda: self.client.api.containers(all=True, filters=filters))]
+        names = (name for image in listed(self.client.api.images) for name in image.get("RepoTags") or ())
         workspace = self.folder / ".ci-envs" / "envs" / LEG.id / "workspace" / self.folder.name
         hashed = hashlib.sha256(os.fsencode(workspace)).hexdigest()
         found += [name for name in names if hashed in name]
@@ -414,9 +415,8 @@ def test_a_killed_run_leaves_no_container(bench: Bench) -> None:
 
 def _containers(bench: Bench) -> list[str]:
     key = state_key(Layout.at(bench.folder, {}))
-    return [
-        told["Names"][0] for told in bench.client.api.containers(all=True, filters={"label": f"{LABEL_STATE}={key}"})
-    ]
+    filters = {"label": f"{LABEL_STATE}={key}"}
+    return [told["Names"][0] for told in listed(lambda: bench.client.api.containers(all=True, filters=filters))]
 
 
 def _wait_for(true: Callable[[], bool], seconds: float) -> None:

@@ -15,6 +15,8 @@ import pytest
 from tests.component.program import ended, leftovers, wait_for
 from tests.support.docker_projects import DOCKER_LEG
 
+from ci_envs.containers.listing import listed
+
 if TYPE_CHECKING:
     from tests.component.docker_program_fixtures import MakeDocker
     from tests.support.docker_projects import DockerProgram
@@ -90,7 +92,7 @@ def test_a_run_that_is_ended_at_any_moment_is_made_good_by_the_next_and_nothing_
 
 
 def volumes(program: DockerProgram) -> set[str]:
-    told = program.client.api.volumes(filters={"label": "org.repro-envs.state"})
+    told = listed(lambda: program.client.api.volumes(filters={"label": "org.repro-envs.state"}))
     return {one["Name"] for one in told.get("Volumes") or ()}
 
 

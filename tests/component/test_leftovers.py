@@ -15,6 +15,7 @@ import pytest
 
 from ci_envs.containers.labels import LABEL_LEG, LABEL_RUN, LABEL_STATE, leg_labels, this_run
 from ci_envs.containers.leftovers import leftovers, remove_leftovers
+from ci_envs.containers.listing import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,9 +81,11 @@ def test_kills_at_any_moment_leave_no_container_and_no_volume(
     try:
         for _ in range(KILLS):
             process = start(engine_facts, BUSY, image)
-            time.sleep(chance.uniform(0.0, 1.2))
-            seen += len(engine_facts.containers())
-            end(process)
+            try:
+                time.sleep(chance.uniform(0.0, 1.2))
+                seen += len(engine_facts.containers())
+            finally:
+                end(process)
         wait_until_gone(engine_facts)
 
         assert seen, "no kill met a container"
@@ -156,8 +159,8 @@ class Shelf:
 
     def there(self) -> set[str]:
         """The names of those that are still there."""
-        listed: list[dict[str, Any]] = self._api.containers(all=True)
-        names = {told["Names"][0].lstrip("/") for told in listed}
+        found: list[dict[str, Any]] = listed(lambda: self._api.containers(all=True))
+        names = {told["Names"][0].lstrip("/") for told in found}
         return (names & set(self._containers)) | (self.facts.volumes() & set(self._volumes))
 
     def clear(self) -> None:
@@ -225,7 +228,7 @@ def test_whoever_has_committed_one_of_our_containers_keeps_theirs(engine_facts: 
     api.commit(ours, repository=name, tag="latest")
     try:
         theirs = shelf.container(f"{name}:latest")
-        told = api.containers(filters={"name": theirs})[0]["Labels"]
+        told = listed(lambda: api.containers(filters={"name": theirs}))[0]["Labels"]
         assert told.get(LABEL_STATE) == engine_facts.state, "the label came along"
 
         assert remove_leftovers(engine_facts.engine, engine_facts.state) == [f"container {ours}"]

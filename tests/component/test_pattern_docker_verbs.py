@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.docker_projects import DOCKER_LEG
 
+from ci_envs.containers.listing import listed
+
 if TYPE_CHECKING:
     from tests.component.docker_program_fixtures import MakeDocker
     from tests.support.docker_projects import DockerProgram
@@ -83,7 +85,7 @@ def test_verify_names_layer_instruction_and_file_of_what_differs(make_docker: Ma
 
 def ours(program: DockerProgram, part: str) -> list[str]:
     """Images of state folders below the program's that are not its own."""
-    names = [name for image in program.client.api.images() for name in image["RepoTags"] or ()]
+    names = [name for image in listed(program.client.api.images) for name in image["RepoTags"] or ()]
     return [name for name in names if part in name and "localhost/ci-envs/" in name]
 
 

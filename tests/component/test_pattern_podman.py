@@ -10,6 +10,7 @@ import pytest
 from tests.component.running import PYTHON
 from tests.support.docker_projects import IMPORTS, outside_leg
 
+from ci_envs.containers.listing import listed
 from ci_envs.machine import arch_name
 from ci_envs.model.leg import make_leg
 
@@ -62,11 +63,11 @@ def test_podmans_image_is_kept_verified_and_cleaned_and_is_the_environment_of_th
     assert done.code == 0, done.said
     assert "two builds, one digest" in done.stdout
 
-    names = [name for image in podman.client.api.images() for name in image["RepoTags"] or ()]
+    names = [name for image in listed(podman.client.api.images) for name in image["RepoTags"] or ()]
     assert podman.image in names
     done = podman.do("clean")
     assert f"podman: image {podman.image}" in done.stdout
-    assert podman.image not in [name for image in podman.client.api.images() for name in image["RepoTags"] or ()]
+    assert podman.image not in [name for image in listed(podman.client.api.images) for name in image["RepoTags"] or ()]
 
 
 def test_ten_builds_past_every_cache_have_one_manifest_digest(make_docker: MakeDocker) -> None:

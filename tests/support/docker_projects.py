@@ -24,6 +24,7 @@ from tests.support.index import Index
 
 from ci_envs.containers.cleaning import remove_all
 from ci_envs.containers.labels import LABEL_STATE, image_name, image_repository, state_key
+from ci_envs.containers.listing import listed
 from ci_envs.layout import Layout
 from ci_envs.machine import arch_name
 from ci_envs.model.leg import make_leg
@@ -279,13 +280,14 @@ class DockerProgram(Program):
 
     def images(self) -> list[str]:
         """The names of the images of this state folder."""
-        listed = self.client.api.images(name=image_repository(state_key(self.layout)))
-        return sorted(name for image in listed for name in image["RepoTags"] or ())
+        repository = image_repository(state_key(self.layout))
+        found = listed(lambda: self.client.api.images(name=repository))
+        return sorted(name for image in found for name in image["RepoTags"] or ())
 
     def containers(self) -> list[str]:
         """The names of its containers, in whatever state."""
-        told = self.client.api.containers(all=True, filters={"label": f"{LABEL_STATE}={state_key(self.layout)}"})
-        return [one["Names"][0] for one in told]
+        filters = {"label": f"{LABEL_STATE}={state_key(self.layout)}"}
+        return [one["Names"][0] for one in listed(lambda: self.client.api.containers(all=True, filters=filters))]
 
     def inspect(self) -> dict[str, Any]:
         """What the engine says of the leg's image."""

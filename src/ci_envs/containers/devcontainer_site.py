@@ -15,6 +15,7 @@ from ci_envs.containers.devcontainer_workspace import workspace_path
 from ci_envs.containers.images import listed_images, remove_image
 from ci_envs.containers.labels import leg_labels, state_key
 from ci_envs.containers.legs import engine_for
+from ci_envs.containers.listing import listed
 from ci_envs.containers.starting import engine_errors, release
 from ci_envs.errors import BrokenError
 from ci_envs.layout import remove_tree
@@ -70,7 +71,7 @@ class Site:
         if sys.platform != "win32" and os.geteuid() == 0:
             work.prefix.chmod(0o700)  # everybody may write to the copy: see devcontainer_workspace.py
         with engine_errors(f"{engine.title} does not tell its volumes"):
-            volumes = frozenset(each["Name"] for each in engine.client.api.volumes().get("Volumes") or ())
+            volumes = frozenset(each["Name"] for each in listed(engine.client.api.volumes).get("Volumes") or ())
         return cls(
             engine=engine,
             read=configuration_of(work.project, work.config),

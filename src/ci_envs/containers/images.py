@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from typing import TYPE_CHECKING, Any
 
+from ci_envs.containers.listing import listed
 from ci_envs.errors import BrokenError
 
 if TYPE_CHECKING:
     from ci_envs.containers.engine import Engine
 
 __all__ = ["image_id", "listed_images", "name_also", "pulled", "remove_image"]
-
-
-#: Seconds between looks at a list that changes.
-_PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 def image_id(engine: Engine, name: str) -> str:
@@ -29,18 +25,8 @@ def image_id(engine: Engine, name: str) -> str:
 
 
 def listed_images(engine: Engine) -> list[dict[str, Any]]:
-    """All images that the engine lists.
-
-    Docker Engine looks at one after the other, and answers with an error where one of them is removed meanwhile.
-    """
-    from docker.errors import NotFound
-
-    for pause in _PAUSES:
-        try:
-            return list(engine.client.api.images())
-        except NotFound:
-            time.sleep(pause)
-    return list(engine.client.api.images())
+    """All images that the engine lists."""
+    return list(listed(engine.client.api.images))
 
 
 def name_also(engine: Engine, name: str, other: str) -> None:
