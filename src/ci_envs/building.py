@@ -234,21 +234,26 @@ def _judged(order: Order, prefix: Path, inputs: dict[str, str]) -> tuple[str, Fa
     changed = [name for name, value in inputs.items() if found.facts.inputs.get(name) != value]
     if changed:
         return f"{' and '.join(changed)} changed", None
+    why = _altered(order, prefix, found)
+    return why, None if why else facts
+
+
+def _altered(order: Order, prefix: Path, found: seal.Seal) -> str:
+    """What is not as it was sealed; empty where all is, as far as the order has it looked at."""
     altered = seal.intact(prefix, found)
     if altered:
         more = f", and {len(altered) - 1} more files" if len(altered) > 1 else ""
-        return f"{altered[0]} was altered{more}", None
+        return f"{altered[0]} was altered{more}"
     if (prefix / SHELL_NAME).is_file():
         from ci_envs.environments.nix_shell import is_in_store
 
         if not is_in_store(prefix):
-            return "the store no longer has it", None
+            return "the store no longer has it"
     if order.deep:
         from ci_envs.assembling import altered_content
 
-        why = altered_content(order, prefix)
-        return why, None if why else facts
-    return "", facts
+        return altered_content(order, prefix)
+    return ""
 
 
 def facts_of(found: seal.Seal) -> Facts | None:

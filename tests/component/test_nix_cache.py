@@ -7,9 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.component.running import snapshot
 from tests.support.nix_archive import Leaf, write_nar
 from tests.support.nix_projects import SHELL
+from tests.support.nix_small import SMALL, small_shell
 
+from ci_envs.command import Command, run
 from ci_envs.errors import BuildError
 
 if TYPE_CHECKING:
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 
     from tests.component.nix_fixtures import MakeNix
     from tests.component.program import Done, Program
+    from tests.support.nix_store import Nix
+
+    from ci_envs.capture import Outcome
 
 pytestmark = pytest.mark.component
 
@@ -84,6 +90,11 @@ def put_evil(program: Program, info: Path) -> str:
     return evil
 
 
+def said_in(program: Program, *words: str) -> Outcome:
+    """What a command says on that machine."""
+    return run(Command((*program.through, *words), cwd=program.root, env=program.env, timeout=60))
+
+
 def public_key(program: Program) -> str:
     return (program.cache / "nix" / "key.pub").read_text().strip()
 
@@ -133,6 +144,129 @@ def test_what_was_fetched_runs(program: Program, elsewhere: Callable[..., Progra
     assert other.record.tests.passed == 1
 
 
+def test_a_second_machine_puts_nothing_into_a_cache_that_has_all(
+    program: Program, elsewhere: Callable[..., Program]
+) -> None:
+    before = snapshot(cache_of(program))
+
+    done = offline(elsewhere(program))
+
+    assert done.code == 0, done.said
+    assert snapshot(cache_of(program)) == before
+
+
+def test_a_run_that_keeps_its_shell_does_not_look_at_the_cache(program: Program) -> None:
+    (cache_of(program) / "nix-cache-info").unlink()
+    before = snapshot(cache_of(program))
+
+    done = program.run("--stages=lock,build")
+
+    assert done.code == 0, done.said
+    assert snapshot(cache_of(program)) == before
+
+
+def test_a_folder_with_blanks_in_its_name_is_as_good(
+    make_nix_program: MakeNix, elsewhere: Callable[..., Program], tmp_path: Path
+) -> None:
+    made = make_nix_program(
+        "a project", small_shell('(make "tool" "mkdir -p $out/bin")'), nix={"cache": "kept/näx & co"}
+    )
+    filled = made.run("--stages=lock,build")
+    other = elsewhere(made)
+
+    done = offline(other)
+
+    assert [filled.code, done.code] == [0, 0], filled.said + done.said
+    assert built(other) == []
+
+
+def test_a_user_who_substitutes_nothing_is_asked_for_nothing_but_the_cache(
+    program: Program, elsewhere: Callable[..., Program]
+) -> None:
+    asks = "substituters = https://cache.index.example\nsubstitute = "
+    silent, asking = (elsewhere(program, word, NIX_CONFIG=asks + word) for word in ("false", "true"))
+
+    done = [other.run("--stages=lock,build") for other in (silent, asking)]
+
+    assert [each.code for each in done] == [0, 0], done[0].said + done[1].said
+    assert [built(other) for other in (silent, asking)] == [[], []]
+    assert "extra-substituters" not in told(silent)
+    assert "extra-substituters" in told(asking)
+
+
+# What an evaluation needs.
+
+FETCHED = """\
+let set = fetchTarball { url = "https://index.example/set.tar.gz"; sha256 = "HASH"; }; in
+with import "${set}/small.nix" { }; mkShell { packages = [ (make "tool" "mkdir -p $out/bin") ]; }
+"""
+
+
+def test_a_source_that_is_pinned_comes_from_the_cache_before_anything_is_evaluated(
+    make_nix_program: MakeNix, elsewhere: Callable[..., Program], nix_store: Nix, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "small.nix").write_text(SMALL)
+    digest = nix_store.said("nix-hash", "--type", "sha256", "--base32", str(source))
+    nix_store.said("nix-store", "--add-fixed", "--recursive", "sha256", str(source))
+    made = make_nix_program("project", {"shell.nix": FETCHED.replace("HASH", digest)}, nix={"cache": "kept/nix"})
+    filled = made.run("--stages=lock,build", "--offline")
+    other = elsewhere(made)
+
+    done = offline(other)
+
+    assert [filled.code, done.code] == [0, 0], filled.said + done.said
+    assert built(other) == []
+
+
+def test_an_input_that_is_locked_comes_from_the_cache(
+    make_nix_program: MakeNix, elsewhere: Callable[..., Program], nix_env: dict[str, str], tmp_path: Path
+) -> None:
+    flake = """\
+{
+  inputs.set = { url = "path:FOLDER"; flake = false; };
+  outputs = { self, set }: { devShells.x86_64-linux.default =
+    with import "${set}/small.nix" { system = "x86_64-linux"; }; mkShell { packages = [ stdenv ]; };
+  };
+}
+"""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "small.nix").write_text(SMALL)
+    files = {"flake.nix": flake.replace("FOLDER", str(folder))}
+    made = make_nix_program("project", files, nix={"cache": "kept/nix", "inputs": {}}, git=True)
+    filled = made.run("--stages=lock,build")
+    folder.rename(tmp_path / "gone")
+    other = elsewhere(made)
+
+    done = offline(other)
+
+    assert [filled.code, done.code] == [0, 0], filled.said + done.said
+    assert built(other) == []
+
+
+def test_what_would_have_to_be_fetched_is_said_in_one_sentence(
+    make_nix_program: MakeNix, elsewhere: Callable[..., Program], nix_store: Nix, tmp_path: Path
+) -> None:
+    file = tmp_path / "apple.txt"
+    file.write_text("an apple")
+    digest = nix_store.said("nix-hash", "--type", "sha256", "--flat", "--base32", str(file))
+    nix_store.said("nix-store", "--add-fixed", "sha256", str(file))
+    fetched = f'(import <nix/fetchurl.nix> {{ url = "https://index.example/apple.txt"; sha256 = "{digest}"; }})'
+    made = make_nix_program("project", small_shell(fetched), nix={"cache": "kept/nix"})
+    filled = made.run("--stages=lock,build", "--offline")
+    with_cache = offline(elsewhere(made))
+    cache_of(made).rename(tmp_path / "taken away")
+
+    done = offline(elsewhere(made, "third"))
+
+    assert [filled.code, with_cache.code] == [0, 0], filled.said + with_cache.said
+    assert done.code == BuildError.exit_code
+    assert "nothing may be fetched, and something would have to be" in done.said
+    assert "https://index.example/apple.txt" in done.said
+
+
 # What is never used.
 
 
@@ -152,9 +286,7 @@ def test_an_archive_that_is_cut_off_is_named_and_made_anew(program: Program, els
     assert (cache_of(program) / field_of(info, "URL")).stat().st_size == int(field_of(info, "FileSize"))
 
 
-def test_an_archive_of_something_else_is_refused_by_name(
-    program: Program, elsewhere: Callable[..., Program], tmp_path: Path
-) -> None:
+def test_an_archive_of_something_else_is_refused_by_name(program: Program, elsewhere: Callable[..., Program]) -> None:
     info = info_of(program, "hello-")
     put_evil(program, info)
     other = elsewhere(program)
@@ -165,7 +297,7 @@ def test_an_archive_of_something_else_is_refused_by_name(
     assert "hello-2.12.1 in the binary cache" in done.said
     assert "is damaged or was altered" in done.said
     assert str(info) in done.said
-    assert not (tmp_path / f"elsewhere{field_of(info, 'StorePath')}").exists()
+    assert not said_in(other, "nix-store", "--check-validity", field_of(info, "StorePath"))
 
 
 def test_an_entry_that_an_attacker_wrote_whole_is_not_used(

@@ -22,6 +22,7 @@ rec {
   mkShell = { packages ? [ ], ... }@given: derivation (given // {
     inherit packages stdenv system;
     name = "shell";
+    outputs = [ "out" ];
     builder = "/bin/bash";
     args = [ "-c" "echo shell > $out; :" ];
   });

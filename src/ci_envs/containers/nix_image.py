@@ -199,6 +199,7 @@ def _planned(described: Description, tree: NixTree, base: str, lock: Lock, work:
         words=tree.words,
         kind="pure" if work.config.nix.pure else "impure",
         as_nix_shell=described.kind != "flake",
+        cached=not work.anew,
         health=tuple(script or ()),
         health_seconds=int(seconds(work.config.check.timeout)),
     )

@@ -94,6 +94,8 @@ class NixPlan(msgspec.Struct, frozen=True, kw_only=True):
     #: What ``IN_NIX_SHELL`` says, and whether it says so while nix evaluates, as it does for `nix-shell`.
     kind: Literal["pure", "impure"] = "pure"
     as_nix_shell: bool = False
+    #: Whether the builder keeps what was built for the next time: not where it is to be built anew.
+    cached: bool = True
     user: str = USER
     labels: dict[str, str] = {}
     #: What the image sets; nothing while that is not known.
@@ -120,6 +122,8 @@ def render_nix(plan: NixPlan) -> str:
         words=shlex.join(plan.words),
         kind=plan.kind,
         as_nix_shell=plan.as_nix_shell,
+        cached=plan.cached,
+        cache="/ci-envs/cache",
         room=_ROOM,
         told="/ci-envs/told",
         store="/ci-envs/store",

@@ -11,7 +11,6 @@ import hashlib
 import re
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_envs.errors import BrokenError
@@ -19,6 +18,7 @@ from ci_envs.locks.nix_sources import nix_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 __all__ = ["Entry", "forget_unfinished", "info_file", "read_entries", "take_out"]
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
+import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from ci_envs import command
 from ci_envs.cache import cache_root, usable_folder
 from ci_envs.digest import Difference
 from ci_envs.environments.nix_shell import read_closure, read_shell
@@ -28,7 +31,7 @@ from ci_envs.order import prepare
 from ci_envs.verifying import Verdict, build_apart
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ci_envs.model.closure import Closure, StorePath
     from ci_envs.nix.tool import Nix, NixOutcome
@@ -41,6 +44,8 @@ __all__ = ["verify_nix"]
 #: What `nix-store --realise` ends with:
 #: https://nix.dev/manual/nix/latest/command-ref/nix-store/realise#special-exit-codes-for-build-failure
 _HASH_MISMATCH, _NOT_DETERMINISTIC = 102, 104
+
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 _OUTPUT_GONE = "so checking is not possible"
 _KEPT_FOLDER = re.compile(r"keeping build directory '([^']+)'")
@@ -60,7 +65,7 @@ def verify_nix(order: Order, observer: Observer) -> Verdict:
         fresh=True,
         stages=frozenset({"detect", "lock", "build"}),
     )
-    with order.layout.alone(f"verify-{order.leg.id}") as ours, _alone_in_store(order) as also:
+    with _signals_stop_it(), order.layout.alone(f"verify-{order.leg.id}") as ours, _alone_in_store(order) as also:
         try:
             build_apart(apart, observer)
             return _Rebuilding.of(apart, (*ours, *also), observer).verdict()
@@ -68,6 +73,26 @@ def verify_nix(order: Order, observer: Observer) -> Verdict:
             remove_tree(folder)
             with contextlib.suppress(OSError):  # another leg is being verified
                 folder.parent.rmdir()
+
+
+@contextlib.contextmanager
+def _signals_stop_it() -> Iterator[None]:
+    """SIGTERM ends what is being built, as Ctrl-C does, so that what it leaves is removed.
+
+    Nothing is raised where the signal comes: the command that it ends raises, or the next one does. A signal that we
+    were started to ignore stays ignored.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in _SIGNALS if in_main}
+    ours = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in ours:
+        signal.signal(number, lambda _number, _frame: command.stop_all())
+    try:
+        yield
+        command.refuse_when_stopping("while it compared")
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
 
 
 def _alone_in_store(order: Order) -> contextlib.AbstractContextManager[tuple[int, ...]]:

@@ -27,6 +27,7 @@ __all__ = ["INSTALL", "Nix", "NixOutcome", "find_nix", "run_classic", "run_nix"]
 
 #: https://nixos.org/download
 INSTALL = "curl -fsSL https://nixos.org/nix/install | sh -s -- --daemon"
+_INSTALL_IT = f"install it: `{INSTALL}`"
 
 #: The first with flakes, and with ``nix print-dev-env``.
 OLDEST = (2, 4)
@@ -83,14 +84,14 @@ def find_nix(environ: Mapping[str, str], *, run: Callable[[Command], Outcome] = 
     program = find_program("nix", environ) or next(filter(None, (_in(folder) for folder in folders)), None)
     if program is None:
         where = ", ".join(map(str, folders))
-        raise ToolMissing(f"there is no nix here: not on PATH, nor in {where}", hint=INSTALL)
+        raise ToolMissing(f"there is no nix here: not on PATH, nor in {where}", hint=_INSTALL_IT)
     version = tool_version(program, environ, run=run)
     if not version:
-        raise ToolMissing(f"{program} does not say its version, so it is no nix that works", hint=INSTALL)
+        raise ToolMissing(f"{program} does not say its version, so it is no nix that works", hint=_INSTALL_IT)
     if _numbers(version) < OLDEST:
         raise ToolMissing(
             f"{program} is nix {version}, and flakes and `nix print-dev-env` came with {'.'.join(map(str, OLDEST))}",
-            hint=f"nix upgrade-nix, or: {INSTALL}",
+            hint=f"`nix upgrade-nix`, or `{INSTALL}`",
         )
     return Nix(program, version, _system())
 

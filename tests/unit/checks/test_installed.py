@@ -6,7 +6,13 @@ import msgspec
 import pytest
 from tests.support.environments import a_context, dist, lock_of
 
-from ci_envs.checks.installed import DeclaredIsInstalled, ExpectedVersions, InstalledEqualsLocked, MetadataIsConsistent, specifier
+from ci_envs.checks.installed import (
+    DeclaredIsInstalled,
+    ExpectedVersions,
+    InstalledEqualsLocked,
+    MetadataIsConsistent,
+    specifier,
+)
 from ci_envs.model.lock import Pin
 
 if TYPE_CHECKING:
@@ -203,6 +209,8 @@ def test_a_line_that_is_no_requirement_is_told(tmp_path: Path) -> None:
     assert consistency(tmp_path, dist("apple", requires=("seed>=",))) == [
         "ENV201 apple 1.0 requires 'seed>=', which is no valid requirement"
     ]
+
+
 # --- declared is installed
 
 
@@ -221,5 +229,3 @@ def test_what_the_project_asks_for_must_be_there_and_fit(tmp_path: Path) -> None
 
 def test_a_lock_that_names_distributions_has_the_last_word(tmp_path: Path) -> None:
     assert found_by(DeclaredIsInstalled(), tmp_path, lock=lock_of(direct=("plum",))) == []
-
-

@@ -91,7 +91,7 @@ def test_without_nix_it_is_said_where_it_was_looked_for_and_what_brings_it(tmp_p
         f"there is no nix here: not on PATH, nor in {home}/.nix-profile/bin, {home}/.local/state/nix/profile/bin, "
         f"{bare_machine}"
     )
-    assert (caught.value.hint, caught.value.exit_code) == (INSTALL, 4)
+    assert (caught.value.hint, caught.value.exit_code) == (f"install it: `{INSTALL}`", 4)
 
 
 def test_without_a_home_only_the_systems_places_are_looked_at(tmp_path: Path, bare_machine: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_nix_that_is_too_old_is_missing_and_it_is_said_why(said: str, tmp_path
 
     version = said.rpartition(" ")[2]
     assert caught.value.message == (f"{program} is nix {version}, and flakes and `nix print-dev-env` came with 2.4")
-    assert caught.value.hint == f"nix upgrade-nix, or: {INSTALL}"
+    assert caught.value.hint == f"`nix upgrade-nix`, or `{INSTALL}`"
 
 
 def test_a_program_that_does_not_run_is_no_nix(tmp_path: Path) -> None:
