@@ -16,14 +16,14 @@ from ci_envs.errors import InterruptedRun, ToolMissing
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-__all__ = ["complete", "has_rattler", "require_rattler"]
+__all__ = ["complete", "has_rattler", "require_rattler", "wait_for_threads"]
 
 T = TypeVar("T")
 
 #: How long an interrupt may go unseen.
 _LOOK_SECONDS = 0.1
 
-#: At the end of a process: between two looks at its threads, and how long it looks at most.
+#: Between two looks at the threads of this process, and how long it looks at most.
 _BETWEEN_LOOKS_SECONDS = 0.002
 _LONGEST_END_SECONDS = 1.0
 
@@ -74,10 +74,10 @@ def _let_threads_end_first() -> None:
     They hold Python's lock once more after their work is done. A process that ends in that moment is ended by a signal
     (py-rattler 0.28: one in 64 of 16 processes at once on two processors that did nothing after ``rattler.install``).
     """
-    atexit.register(_wait_for_threads)
+    atexit.register(wait_for_threads)
 
 
-def _wait_for_threads() -> None:
+def wait_for_threads() -> None:
     """Until every other thread has been asleep in two looks one after the other: none of them waits for us then."""
     deadline = time.monotonic() + _LONGEST_END_SECONDS
     asleep = 0

@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 
 from ci_envs.conda import failures
 from ci_envs.conda.credentials import shown_address
+from ci_envs.conda.engine import wait_for_threads
 from ci_envs.conda.package_files import UnfitPackageError, read_package
 from ci_envs.conda.package_ledger import PackageLedger
 from ci_envs.errors import BrokenError, UsageError
@@ -115,7 +116,13 @@ class PackageCache:
         """
         found = {number: one for number, package in enumerate(packages) if (one := self.find(package))}
         missing = {number: package for number, package in enumerate(packages) if number not in found}
-        brought = await self._bring_all(list(missing.values()), download) if missing else []
+        try:
+            brought = await self._bring_all(list(missing.values()), download) if missing else []
+        except BaseException:
+            # What was cancelled has let go of its folder, and rattler's thread may make that anew.
+            await asyncio.to_thread(wait_for_threads)
+            self._sweep()
+            raise
         found |= dict(zip(missing, brought, strict=True))
         self._sweep()
         return [found[number] for number in range(len(packages))]

@@ -38,14 +38,14 @@ def busy() -> Iterator[threading.Event]:
 def test_a_thread_that_works_is_waited_for(busy: threading.Event) -> None:
     threading.Timer(0.2, busy.set).start()
     began = time.monotonic()
-    engine._wait_for_threads()
+    engine.wait_for_threads()
     assert 0.15 < time.monotonic() - began < 0.9
 
 
 def test_nobody_is_waited_for_for_ever(busy: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "_LONGEST_END_SECONDS", 0.05)
     began = time.monotonic()
-    engine._wait_for_threads()
+    engine.wait_for_threads()
     assert not busy.is_set()
     assert time.monotonic() - began < 0.5
 
@@ -55,7 +55,7 @@ def test_threads_that_rest_cost_next_to_nothing() -> None:
     thread = threading.Thread(target=resting.wait, daemon=True)
     thread.start()
     began = time.monotonic()
-    engine._wait_for_threads()
+    engine.wait_for_threads()
     assert time.monotonic() - began < 0.2
     resting.set()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -73,6 +74,35 @@ def test_what_is_being_unpacked_is_waited_for_when_the_run_is_interrupted(
     monkeypatch.setattr("ci_envs.command.stopping", unpacking.begun.is_set)
     with pytest.raises(InterruptedRun):
         complete(unpacking.bring(cache))
+    assert list((tmp_path / "conda/pkgs").iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are looked up in /proc")
+def test_what_a_cancelled_download_makes_anew_is_removed(
+    cache: PackageCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def make_anew(path: Path) -> None:
+        end = time.monotonic() + 0.3
+        while time.monotonic() < end:  # at work, as one that unpacks is; one that sleeps would seem to be at rest
+            begun.set()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+    async def download(_client: object, _url: str, path: Path) -> None:
+        await asyncio.to_thread(make_anew, path)
+
+    async def cancelled() -> None:
+        bringing = cache.bring([package()], Download(lambda: None))  # type: ignore[arg-type, return-value]  # not asked
+        task = asyncio.ensure_future(bringing)
+        await asyncio.to_thread(begun.wait)
+        task.cancel()
+        await asyncio.wait({task})
+        assert list((tmp_path / "conda/pkgs").iterdir()) == []
+
+    monkeypatch.setattr("rattler.package_streaming.download_to_path", download)
+    asyncio.run(cancelled())
     assert list((tmp_path / "conda/pkgs").iterdir()) == []
 
 
