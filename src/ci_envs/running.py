@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from ci_envs import command
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["run_legs"]
 
+#: How long a signal may go unseen.
+_LOOK_SECONDS = 0.5
+
 
 def run_legs(orders: Sequence[Order], *, jobs: int, observer: Observer) -> tuple[list[RunRecord], bool]:
     """The records in the orders' order, and whether the run was interrupted.
@@ -36,14 +39,18 @@ def run_legs(orders: Sequence[Order], *, jobs: int, observer: Observer) -> tuple
         for future in futures:
             future.add_done_callback(told.put)
         for _ in futures:
-            ended = told.get()
-            if ended is None:
+            if _next(told) is None:
                 command.stop_all()
                 pool.shutdown(wait=True, cancel_futures=True)
                 break
-            if ended.exception() is not None:
-                break
     return [record for future in futures if (record := _result(future)) is not None], bool(signals)
+
+
+def _next(told: SimpleQueue[Future[RunRecord] | None]) -> Future[RunRecord] | None:
+    """What is told next. Handlers run between two steps of Python: a signal that comes just before a wait ends none."""
+    while True:
+        with contextlib.suppress(Empty):
+            return told.get(timeout=_LOOK_SECONDS)
 
 
 def _result(future: Future[RunRecord]) -> RunRecord | None:

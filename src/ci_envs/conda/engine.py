@@ -61,7 +61,7 @@ def complete(work: Coroutine[object, object, T], *, to_its_end: bool = False) ->
             return task.result()
         finally:
             task.cancel()
-            await asyncio.wait({task})
+            await asyncio.gather(task, return_exceptions=True)
 
     _let_threads_end_first()
     return asyncio.run(work if to_its_end else watched())

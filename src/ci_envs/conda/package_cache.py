@@ -121,10 +121,10 @@ class PackageCache:
         except BaseException:
             # What was cancelled has let go of its folder, and rattler's thread may make that anew.
             await asyncio.to_thread(wait_for_threads)
-            self._sweep()
             raise
+        finally:
+            self._sweep()
         found |= dict(zip(missing, brought, strict=True))
-        self._sweep()
         return [found[number] for number in range(len(packages))]
 
     async def _bring_all(self, packages: Sequence[LockedPackage], download: Download) -> list[Stored]:
@@ -369,11 +369,8 @@ async def _to_its_end(unpacking: Awaitable[_T]) -> _T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        ended, _ = await asyncio.wait([task], timeout=_UNPACKING_SECONDS)
-        if not ended:
-            task.cancel()
-        elif not task.cancelled():
-            task.exception()  # which asyncio would print, had nobody asked for it
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), _UNPACKING_SECONDS)
         raise
 
 
