@@ -245,10 +245,10 @@ def _altered(order: Order, prefix: Path, found: seal.Seal) -> str:
         more = f", and {len(altered) - 1} more files" if len(altered) > 1 else ""
         return f"{altered[0]} was altered{more}"
     if (prefix / SHELL_NAME).is_file():
-        from ci_envs.environments.nix_shell import is_in_store
+        from ci_envs.environments.nix_shell import why_unfit
 
-        if not is_in_store(prefix):
-            return "the store no longer has it"
+        if why := why_unfit(prefix, order.environ):
+            return why
     if order.deep:
         from ci_envs.assembling import altered_content
 

@@ -91,9 +91,11 @@ CODES: dict[str, str] = {
     "NIX007": "A nix expression is evaluated to another shell for another person, or at another time.",
     "NIX008": "An entry of npins or niv fixes nothing.",
     "NIX009": "Pins of npins or niv were not renewed: those tools do that.",
+    "NIX010": "What `nix.inputs` names is no input of the flake: nothing was replaced by it.",
     "NIX020": "A variable that a nix shell's hook sets depends on HOME.",
     "NIX021": "Lines of an .envrc were not followed.",
     "NIX022": "A nix shell's Python is no part of its closure: nix knows no hash of it.",
+    "NIX023": "A flake asks for a variable of the machine, and gets an empty answer.",
     "NIX030": "A binary cache was damaged; what was damaged was not used.",
     "NIX031": "Paths in a binary cache are signed by nobody that is trusted; they were not used.",
 }

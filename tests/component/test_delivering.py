@@ -7,6 +7,7 @@ import http.server
 import os
 import secrets
 import shutil
+import socketserver
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.component
 
 TOOLS, TEXT = f"/nix/store/{'a' * 32}-busybox", f"/nix/store/{'b' * 32}-text"
-SPARE = "localhost/ci-envs/0123456789ab"
+#: In every name that these tests give: others use the same engine at the same time.
+OURS = secrets.token_hex(6)
+SPARE = f"localhost/ci-envs/{OURS}"
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +75,7 @@ def classic(short_folder: Path) -> Iterator[str]:
 
 @pytest.fixture(params=["containerd", "classic", "podman"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """Each kind of store in turn. What was in it is in it afterwards, and nothing else."""
+    """Each kind of store in turn. What we had in it is in it afterwards, and nothing else."""
     with find_engine(*_where(request)) as found:
         assert found.store == request.param
         before = _names(found)
@@ -89,13 +92,13 @@ def _where(request: pytest.FixtureRequest) -> tuple[Any, dict[str, str]]:
 
 
 def _names(engine: Engine) -> set[str]:
-    return {name for one in listed_images(engine) for name in one.get("RepoTags") or () if "ci-envs" in name}
+    return {name for one in listed_images(engine) for name in one.get("RepoTags") or () if OURS in name}
 
 
 @pytest.fixture
 def name(engine: Engine) -> Iterator[str]:
     """A name in the engine that is nobody's."""
-    text = f"ci-envs-test-{secrets.token_hex(4)}:1.0"
+    text = f"ci-envs-test-{OURS}-{secrets.token_hex(4)}:1.0"
     yield text
     remove_image(engine, text)
 
@@ -241,3 +244,73 @@ def _refusing(status: int) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+# An engine that breaks off, or falls silent.
+
+
+class _Answers(http.server.BaseHTTPRequestHandler):
+    """Has no image, takes one in, and does not end its answer."""
+
+    protocol_version = "HTTP/1.1"
+    server: _Engine
+
+    def address_string(self) -> str:
+        return "a socket"
+
+    def log_message(self, *_: object) -> None: ...
+
+    def do_GET(self) -> None:
+        body = b'{"message": "no such image"}'
+        self.send_response(404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_DELETE = do_GET  # noqa: N815 - http.server's names
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        line = b'{"stream": "Loading layer"}\n'
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+        self.wfile.flush()
+        self.server.goes_on.wait(30)
+        self.close_connection = True
+
+
+class _Engine(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), _Answers)
+        #: Set where the answer breaks off at once.
+        self.goes_on = threading.Event()
+
+
+@pytest.fixture
+def unsteady(short_folder: Path) -> Iterator[tuple[_Engine, Engine]]:
+    """A stand-in for an engine, and what talks to it for a second at most."""
+    path = short_folder / f"{secrets.token_hex(4)}.sock"
+    with _Engine(path) as server, Engine("docker", f"unix://{path}", "26.1") as found:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        found.client.api.timeout = 1
+        yield server, found
+        server.goes_on.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("breaks_off", [False, True])
+def test_an_engine_that_does_not_end_its_answer_is_not_waited_for(
+    unsteady: tuple[_Engine, Engine], image: ArchivedImage, name: str, *, breaks_off: bool
+) -> None:
+    server, found = unsteady
+    if breaks_off:
+        server.goes_on.set()
+    with pytest.raises(BrokenError, match=r"docker 26\.1 did not take the image: ") as caught:
+        load(found, image, target_name(name), SPARE)
+    assert ("it was silent for 1 s" in caught.value.message) is not breaks_off

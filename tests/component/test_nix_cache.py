@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.component.running import snapshot
@@ -57,9 +58,13 @@ def cache_of(program: Program) -> Path:
     return program.root / "kept/nix"
 
 
+def log_of(program: Program, stage: str) -> str:
+    return (program.state / "logs" / program.leg / f"{stage}.log").read_text("utf-8")
+
+
 def told(program: Program) -> str:
     """What the commands of the build stage have said."""
-    return (program.state / "logs" / program.leg / "build.log").read_text("utf-8")
+    return log_of(program, "build")
 
 
 def built(program: Program) -> list[str]:
@@ -265,6 +270,58 @@ def test_what_would_have_to_be_fetched_is_said_in_one_sentence(
     assert done.code == BuildError.exit_code
     assert "nothing may be fetched, and something would have to be" in done.said
     assert "https://index.example/apple.txt" in done.said
+
+
+# What an export needs.
+
+
+def exported(program: Program, file: Path, *words: str) -> dict[str, Any]:
+    """What the verb says in JSON of an image in a file."""
+    done = program.do("export", program.leg, "--to", f"oci:{file}", "--json", *words)
+    assert done.code == 0, done.said
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def test_a_machine_with_an_empty_store_exports_what_it_fetched(
+    program: Program, elsewhere: Callable[..., Program], tmp_path: Path
+) -> None:
+    first = exported(program, tmp_path / "first.tar")
+    other = elsewhere(program)
+    assert offline(other).code == 0
+
+    second = exported(other, tmp_path / "second.tar", "--offline")
+
+    assert second["manifest"] == first["manifest"]
+
+
+OWN_IMAGE = """\
+{ pkgs ? import <nixpkgs> { } }:
+{
+  shell = pkgs.mkShell { packages = [ pkgs.hello ]; };
+  image = pkgs.dockerTools.buildImage { name = "basket-PID"; tag = "1.0"; copyToRoot = [ pkgs.hello ]; };
+}
+"""
+
+
+def test_an_image_that_the_project_describes_is_kept_and_fetched_as_well(
+    make_nix_program: MakeNix, elsewhere: Callable[..., Program], tmp_path: Path
+) -> None:
+    made = make_nix_program(
+        "project",
+        {"default.nix": OWN_IMAGE.replace("PID", str(os.getpid()))},
+        nix={"cache": "kept/nix", "attribute": "shell", "image": "image"},
+    )
+    assert made.run("--stages=lock,build").code == 0
+    first = exported(made, tmp_path / "first.tar")
+    assert "basket" in log_of(made, "export")
+    other = elsewhere(made)
+    assert offline(other).code == 0
+
+    second = exported(other, tmp_path / "second.tar", "--offline")
+
+    assert second["config"] == first["config"]
+    assert "building '" not in log_of(other, "export")
 
 
 # What is never used.

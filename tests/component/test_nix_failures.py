@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -252,12 +253,46 @@ def test_git_says_itself_what_it_could_not_reach(bench: Callable[..., Bench]) ->
     assert "http://127.0.0.1:9/fruit.git" in failure.sentence
 
 
+@pytest.fixture
+def server() -> Iterator[HTTPServer]:
+    """It answers whoever asks, and counts them: ``hits``."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            hits.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    hits: list[str] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as made:
+        vars(made)["hits"] = hits
+        threading.Thread(target=made.serve_forever, daemon=True).start()
+        yield made
+        made.shutdown()
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        'import (fetchTarball "http://SERVER/fruit.tar.gz")',
+        'import (fetchGit "http://SERVER/fruit.git")',
+        'import (fetchGit "ssh://git@SERVER/fruit.git")',
+        'import (import <nix/fetchurl.nix> { url = "http://SERVER/fruit.nix"; sha256 = "HASH"; })',
+    ],
+)
 @pytest.mark.parametrize("words", [("print-dev-env",), ("build", "--no-link")])
-def test_offline_nothing_is_asked_and_that_is_said(words: tuple[str, ...], bench: Callable[..., Bench]) -> None:
-    here = bench({"shell.nix": FETCHES}, offline=True)
+def test_offline_nothing_is_asked_and_that_is_said(
+    words: tuple[str, ...], expression: str, bench: Callable[..., Bench], server: HTTPServer
+) -> None:
+    text = expression.replace("SERVER", f"127.0.0.1:{server.server_port}").replace("HASH", "0" * 52)
+    own = {"http_proxy": f"http://127.0.0.1:{server.server_port}", "no_proxy": "127.0.0.1"}
+    here = bench({"shell.nix": text}, offline=True, **own)
 
     failure = here.fails(*words, "--file", str(here.work.project.root / "shell.nix"))
 
+    assert vars(server)["hits"] == []
     assert (failure.kind, failure.hint) == ("offline", "run it once without --offline")
     assert isinstance(build_error(failure), BrokenError)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -18,6 +19,10 @@ from tests.support.docker_projects import DockerProgram
 from tests.support.nix_base import made_base, packages_inside
 from tests.support.nix_projects import DEFAULT, SHELL, WORLD, commit, write_nix_project
 
+from ci_envs.containers.engine import find_engine
+from ci_envs.containers.limits import Limits
+from ci_envs.containers.nix_image import altered_inside
+from ci_envs.environments.container import ContainerEnvironment
 from ci_envs.machine import arch_name
 from ci_envs.model.leg import make_leg
 from ci_envs.settings import NIX_INPUTS
@@ -212,6 +217,43 @@ def test_it_is_kept_until_an_input_changes_and_an_altered_store_is_found(
     assert program.inspect()["Id"] != first
     assert program.inside("hello") == "Good evening!\n"
     assert program.do("check", program.leg, timeout=280).code == 0, "each path of the store is read"
+    closure = program.told().closure
+    assert closure is not None
+    hello = next(one.path for one in closure.paths if one.name == "hello")
+    with altered(program, f"{hello}/bin/hello") as image, find_engine("docker", program.env) as engine:
+        for name, why in ((program.image, ""), (image, f"{hello} was altered in it")):
+            with ContainerEnvironment(engine, name, limits=Limits(), labels={}, closure=closure) as inside:
+                assert altered_inside(inside, closure) == why
+
+
+@contextlib.contextmanager
+def altered(program: DockerProgram, path: str) -> Iterator[str]:
+    """An image that has another byte in this file."""
+    made = program.client.containers.create(program.image, ["sh", "-c", f"echo >> {path}"], user="0")
+    try:
+        made.start()
+        assert made.wait(timeout=60)["StatusCode"] == 0
+        image = made.commit()
+    finally:
+        made.remove(force=True)
+    try:
+        yield str(image.id)
+    finally:
+        program.client.images.remove(str(image.id))
+
+
+def test_what_a_leg_on_the_host_has_kept_is_not_built_inside(
+    make_inside: MakeInside, nixpkgs: Path, nix_env: dict[str, str], nix_base: str
+) -> None:
+    config = {"docker": {"installer": "nix", "base-image": nix_base}, "nix": {"cache": "kept/nix"}}
+    program = make_inside(SHELL, config=config)
+    on_host(program, nixpkgs, nix_env)
+    program.green("--fresh")  # the builder has what other tests have built
+    log = program.build_log()
+    assert re.search(r"copying path '/nix/store/[^']+-hello-[^']+' from 'file:///ci-envs/binary-cache'", log)
+    built = re.findall(r"building '/nix/store/[^-']+-([^']+)'", log)
+    assert {name.removesuffix("-env.drv").removesuffix(".drv") for name in built} <= {"nix-shell"}
+    assert program.found("NIX031") == []
 
 
 def test_a_changed_source_builds_nothing_of_the_shell_again(make_inside: MakeInside) -> None:

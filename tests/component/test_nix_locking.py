@@ -12,13 +12,16 @@ from tests.support.nix_projects import commit
 from tests.support.work import a_leg, a_work
 
 from ci_envs.command import Command, run
-from ci_envs.errors import BrokenError, LockError
+from ci_envs.errors import BrokenError, LockError, UsageError
 from ci_envs.model.config import Config, NixConfig
 from ci_envs.nix.described import describe
+from ci_envs.nix.failures import failure_of
+from ci_envs.nix.flake_copy import as_nix_copies_it
 from ci_envs.nix.impurity import warn_of_impurity
 from ci_envs.nix.locking import lock_nix, read_lock_only
 from ci_envs.nix.search_path import CHANNELS_OWN, commit_hash
-from ci_envs.nix.tool import find_nix
+from ci_envs.nix.tool import find_nix, run_nix
+from ci_envs.settings import NIX_INPUTS
 from ci_envs.work import LockPolicy
 
 if TYPE_CHECKING:
@@ -56,6 +59,7 @@ def make_work(tmp_path: Path, nix_env: dict[str, str]) -> MakeWork:
         environ = {**nix_env, **more.pop("environ", {})}
         work = a_work(root, stage="lock", leg=a_leg(pattern="nix"), config=config, environ=environ)
         work.policy = LockPolicy(mode=mode, **more)
+        work.layout.prepare()
         return work
 
     return made
@@ -178,12 +182,136 @@ def test_what_the_configuration_replaces_is_named_and_the_lock_is_judged_without
     make_work: MakeWork, inputs: Path
 ) -> None:
     first = lock(make_work("auto", flake(inputs, "apple")))
-    work = make_work("locked", inputs={"apple": str(inputs / "pear"), "plum": str(inputs / "pear")})
+    work = make_work("locked", inputs={"apple": str(inputs / "pear")})
     assert lock(work).pins == first.pins
-    said = [one.message for one in found(work, "NIX003")]
-    assert said[0].startswith(f"apple is {inputs}/pear, as nix.inputs says in place of path:{inputs}/apple ")
-    assert said[1] == f"plum is {inputs}/pear, as nix.inputs says, and no lock names it"
+    (said,) = [one.message for one in found(work, "NIX003")]
+    assert said.startswith(f"apple is {inputs}/pear, as nix.inputs says in place of path:{inputs}/apple ")
     assert [one.message.partition(" ")[0] for one in found(work, "NIX005")] == ["files"]
+
+
+def test_an_input_that_the_flake_does_not_have_is_an_error_with_the_nearest(make_work: MakeWork, inputs: Path) -> None:
+    for mode in ("auto", "locked"):
+        with pytest.raises(UsageError, match=r"'aple'.*no input of the flake; did you mean 'apple'") as caught:
+            lock(make_work(mode, flake(inputs, "apple"), inputs={"aple": str(inputs / "pear")}))
+        assert (caught.value.file, caught.value.hint) == ("flake.nix", "it has apple, files")
+
+
+@pytest.mark.parametrize("mode", ["auto", "frozen"])
+def test_of_the_variable_that_several_projects_share_it_is_a_warning(
+    make_work: MakeWork, inputs: Path, mode: LockMode
+) -> None:
+    lock(make_work("auto", flake(inputs, "apple")))
+    told = {"plum": str(inputs / "pear"), "apple": str(inputs / "pear")}
+    variable = {NIX_INPUTS: " ".join(f"{name}={value}" for name, value in told.items())}
+    work = make_work(mode, inputs=told, environ=variable)
+    lock(work)
+    (said,) = found(work, "NIX010")
+    assert (said.severity, said.file) == ("warning", "flake.nix")
+    assert said.message.startswith("'plum', which nix.inputs names, is no input of the flake")
+    assert [one.message.partition(" ")[0] for one in found(work, "NIX003")] == ["apple"]
+
+
+def test_a_lock_that_is_frozen_may_lack_what_is_replaced(make_work: MakeWork, inputs: Path) -> None:
+    lock(make_work("auto", flake(inputs, "apple")))
+    work = make_work("frozen", flake(inputs, "apple", "pear"), inputs={"pear": str(inputs / "apple")})
+    lock(work)
+    assert len(found(work, "NIX010")) == 1
+
+
+#: Where nothing answers.
+UNREACHED = "https://127.0.0.1:9/a.tar.gz"
+
+
+def unreached(inputs: Path, *names: str) -> dict[str, str]:
+    """Two flakes that cannot be fetched, and these."""
+    lines = "".join(f'inputs.{name}.url = "path:{inputs}/{name}"; ' for name in names)
+    far = "".join(f'inputs.{name}.url = "{UNREACHED}"; ' for name in ("far", "away"))
+    return {"flake.nix": f"{{ {far}{lines}outputs = inputs: {{ }}; }}"}
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_flake_whose_inputs_are_all_replaced_asks_for_none_of_them(
+    make_work: MakeWork, inputs: Path, offline: bool
+) -> None:
+    told = {"far": str(inputs / "apple"), "away": str(inputs / "pear")}
+    work = make_work("auto", unreached(inputs), inputs=told, offline=offline)
+    made = lock(work)
+    assert (made.path, made.pins) == ("flake.nix", ())
+    assert UNREACHED not in work.log.read_text("utf-8")
+    assert not work.project.exists("flake.lock")
+    assert len(found(work, "NIX003")) == 2
+    with pytest.raises(LockError, match="there is no lock"):
+        lock(make_work("locked", inputs=told, offline=offline))
+    with pytest.raises(BrokenError, match=r"127\.0\.0\.1"):
+        lock(make_work("auto", inputs={"far": told["far"]}))
+
+
+def test_a_lock_that_lacks_only_what_is_replaced_is_used_and_locked_says_what_it_lacks(
+    make_work: MakeWork, inputs: Path
+) -> None:
+    first = lock(make_work("auto", flake(inputs, "apple")))
+    text = flake(inputs, "apple")["flake.nix"].replace("{\n", f'{{\n  inputs.far.url = "{UNREACHED}";\n', 1)
+    told = {"far": str(inputs / "pear")}
+    work = make_work("auto", {"flake.nix": text}, inputs=told, offline=True)
+    assert lock(work) == first
+    assert found(work, "LOCK003") == []
+    assert UNREACHED not in work.log.read_text("utf-8")
+    with pytest.raises(LockError, match=r"does not match the inputs of flake\.nix: it lacks far") as caught:
+        lock(work := make_work("locked", inputs=told, offline=True))
+    assert (caught.value.file, caught.value.hint) == ("flake.lock", f"renew it with: {work.lock_command()}")
+
+
+def test_a_lock_that_lacks_another_input_too_is_made_whole(make_work: MakeWork, inputs: Path) -> None:
+    lock(make_work("auto", flake(inputs, "apple")))
+    files = flake(inputs, "apple", "pear")
+    told = {"apple": str(inputs / "pear")}
+    assert list(pins(lock(make_work("auto", files, inputs=told)))) == ["apple", "files", "pear"]
+    far = unreached(inputs, "apple")
+    with pytest.raises(BrokenError) as caught:
+        lock(make_work("auto", far, inputs={"far": told["apple"], "away": told["apple"]}, name="other"))
+    assert "what nix.inputs replaces, too" in caught.value.hint
+
+
+def test_a_folder_that_is_no_repository_is_seen_without_environments_and_caches(
+    make_work: MakeWork, inputs: Path
+) -> None:
+    files = {
+        "flake.nix": '{ inputs.sub.url = "path:./sub"; outputs = { self, sub }: '
+        "{ all = { names = builtins.readDir ./.; source = self.outPath; "
+        "when = self.lastModified; of = sub.value; }; }; }",
+        "sub/flake.nix": "{ outputs = { self }: { value = 7; }; }",
+        ".venv/pyvenv.cfg": "",
+        ".hidden": "",
+    }
+    work = make_work("auto", files)
+    assert lock(work).path == "flake.lock"
+    first = evaluated(work)
+    assert sorted(first["names"]) == [".hidden", "flake.lock", "flake.nix", "sub"]
+    assert first["of"] == 7
+    (work.layout.state / "more").write_text("of another run")
+    assert evaluated(work) == first
+    assert lock(make_work("locked")).path == "flake.lock"
+
+
+def test_what_it_is_seen_without_is_not_said_to_be_untracked(make_work: MakeWork) -> None:
+    flake_nix = "{ outputs = _: { all = import ./.venv/x.nix; }; }"
+    work = make_work("auto", {"flake.nix": flake_nix, ".venv/pyvenv.cfg": "", ".venv/x.nix": "1"})
+    nix = find_nix(work.environ)
+    with as_nix_copies_it(work, nix, describe(work.leg, work.project, work.config.nix)) as seen:
+        failure = failure_of(run_nix(work, nix, "eval", f"{seen.reference}#all"), work)
+    assert ".venv belongs to an environment or a cache" in failure.sentence
+    assert "git init" in failure.hint
+
+
+def evaluated(work: Work) -> dict[str, Any]:
+    """All that the flake has."""
+    nix = find_nix(work.environ)
+    with as_nix_copies_it(work, nix, describe(work.leg, work.project, work.config.nix)) as seen:
+        words = ("eval", "--json", "--no-update-lock-file", f"{seen.reference}#all")
+        outcome = run_nix(work, nix, *words, data=True)
+    assert outcome, outcome.stderr
+    told: dict[str, Any] = json.loads(outcome.stdout)
+    return told
 
 
 def test_inputs_of_this_machine_and_inputs_that_are_too_new_are_named_with_their_lines(
@@ -211,6 +339,28 @@ def test_a_flake_that_git_does_not_track_is_an_error_that_says_git_add(
     with pytest.raises(LockError, match="not tracked by git") as caught:
         lock(work)
     assert (caught.value.file, caught.value.hint) == ("flake.nix", "git add flake.nix")
+
+
+@pytest.mark.parametrize("name", ["a b", "a#b", "a?b", "a%b"])
+def test_a_repository_whose_path_nix_cannot_read_is_an_error_that_says_so(
+    make_work: MakeWork, inputs: Path, nix_env: dict[str, str], name: str
+) -> None:
+    work = make_work("auto", flake(inputs, "apple"), name=name)
+    commit(work.project.root, nix_env)
+    if find_nix(nix_env).at_least(2, 19):
+        assert list(pins(lock(work))) == ["apple", "files"]
+    else:
+        with pytest.raises(UsageError, match="whose path has"):
+            lock(work)
+
+
+@pytest.mark.parametrize("name", ["a'b", "a+b&c=d@e,f;g", "a%20b", "a(b)!$*"])
+def test_other_marks_in_its_path_hinder_nobody(
+    make_work: MakeWork, inputs: Path, nix_env: dict[str, str], name: str
+) -> None:
+    work = make_work("auto", {**flake(inputs, "apple"), ".gitignore": ".ci-envs/"}, name=name)
+    commit(work.project.root, nix_env)
+    assert list(pins(lock(work))) == ["apple", "files"]
 
 
 def test_uncommitted_changes_are_a_warning(make_work: MakeWork, inputs: Path, nix_env: dict[str, str]) -> None:

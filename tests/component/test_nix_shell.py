@@ -17,12 +17,14 @@ from tests.support.work import a_leg, a_work
 
 from ci_envs.building import host
 from ci_envs.command import Command, run
-from ci_envs.environments.nix_shell import CLOSURE_NAME, PROFILE, SHELL_NAME, is_in_store
+from ci_envs.environments.nix_shell import CLOSURE_NAME, PROFILE, SHELL_NAME, is_in_store, read_shell
+from ci_envs.environments.nix_shell import read_closure as read_shells_closure
 from ci_envs.errors import BuildError, ToolMissing
 from ci_envs.model.config import Config, NixConfig
 from ci_envs.nix import hook
-from ci_envs.nix.closure import read_closure
+from ci_envs.nix.closure import altered_paths, read_closure
 from ci_envs.nix.described import describe
+from ci_envs.nix.impurity import warn_of_impurity
 from ci_envs.nix.shell import NO_PATH, make_shell
 from ci_envs.nix.tool import find_nix, run_classic
 
@@ -41,6 +43,8 @@ pytestmark = [pytest.mark.component, pytest.mark.timeout(300)]
 
 #: Of everything that a test starts and that must not outlive it.
 NAP = "86399"
+
+KEPT = "kept: nothing it depends on has changed"
 
 
 @dataclass
@@ -124,6 +128,33 @@ def test_a_shell_has_what_it_declares_and_what_its_hook_makes_of_it(make: Callab
     assert (made.findings, made.shell.notes) == ([], ())
 
 
+def test_what_a_hook_exports_is_the_shells_whatever_its_maker_has(make: Callable[..., Made]) -> None:
+    same = {"LANG": "C.UTF-8", "TZ": "Europe/Berlin", "NO_COLOR": "1"}
+    text = "".join(f"export {name}={value}\n" for name, value in same.items()) + "export WHO=$USER"
+
+    made = make(with_hook(text), env={**same, "USER": "me", "PAGER": "less"})
+
+    assert same.items() <= made.shell.variables.items()
+    assert made.shell.variables["WHO"] == "me"
+    assert not {"USER", "PAGER"} & made.shell.variables.keys()
+    assert made.inside({"LANG": "de_DE.UTF-8", "PAGER": "more"}).variables["LANG"] == "C.UTF-8"
+
+
+def test_neither_the_hook_nor_what_it_exports_is_in_the_log(
+    make: Callable[..., Made], tool: Callable[[str], Path]
+) -> None:
+    tool("direnv")
+    files = with_hook("export API_TOKEN=$(printf 'hunter%s' 22); echo good morning", more='DECLARED = "canary-7391";')
+
+    made = make({**files, ".envrc": "use nix\nexport FROM_DIRENV=canary-$API_TOKEN\n"})
+
+    assert made.shell.variables["API_TOKEN"] == "hunter22"
+    assert "good morning" in made.log
+    assert "print-dev-env" in made.log
+    assert not [word for word in ("hunter", "canary", "API_TOKEN", "bashFunctions") if word in made.log]
+    assert len(made.log.splitlines()) < 60
+
+
 def test_its_path_has_what_is_there_and_its_python_is_the_first(make: Callable[..., Made]) -> None:
     shell = make(with_hook("export PATH=/nowhere/bin::$PATH")).shell
 
@@ -155,10 +186,14 @@ def test_a_flakes_shell_is_made_as_it_is_locked(make: Callable[..., Made], attri
         devShells.x86_64-linux.ci = pkgs.mkShell { WHICH = "ci"; };
       };
     }"""
-    shell = make({"flake.nix": flake}, attribute=attribute).shell
+    made = make({"flake.nix": flake}, attribute=attribute)
+    warn_of_impurity(made.work, find_nix(made.work.environ), describe(made.work.leg, made.work.project, NixConfig()))
 
-    assert shell.variables["WHICH"] == (attribute or "default")
-    assert shell.variables.get("HOME_WAS", "") == ""
+    assert made.shell.variables["WHICH"] == (attribute or "default")
+    assert made.shell.variables.get("HOME_WAS", "") == ""
+    (finding,) = made.findings
+    assert (finding.code, finding.file, finding.line) == ("NIX023", "flake.nix", 4)
+    assert finding.message.startswith('getEnv "HOME" is empty in a flake')
 
 
 def test_a_file_is_told_that_it_is_evaluated_for_a_shell(make: Callable[..., Made]) -> None:
@@ -186,6 +221,12 @@ def test_a_hook_that_fails_leaves_a_shell_and_is_told_of(make: Callable[..., Mad
     assert made.shell.notes == ("the shell's hook failed (exited with 1): no such thing",)
     assert made.shell.variables["A"] == "1"
     assert made.inside().notes() == made.shell.notes
+
+
+def test_a_secret_that_a_hook_has_exported_is_not_in_its_last_words(make: Callable[..., Made]) -> None:
+    made = make(with_hook('export API_TOKEN=hunter22; echo "refused: $API_TOKEN" >&2; false'))
+
+    assert made.shell.notes == ("the shell's hook failed (exited with 1): refused: ***",)
 
 
 def test_a_hook_whose_last_test_says_no_has_not_failed(make: Callable[..., Made]) -> None:
@@ -290,6 +331,22 @@ def test_a_hook_that_depends_on_home_is_told_of_and_gets_the_callers(make: Calla
     assert made.shell.variables["CACHE"] == f"{home}/.cache"
     assert [(each.code, each.severity) for each in made.findings] == [("NIX020", "warning")] * 2
     assert sorted(each.message.split()[0] for each in made.findings) == ["AT_EVALUATION", "CACHE"]
+
+
+def test_another_home_makes_the_shell_anew_where_a_variable_holds_it(make_nix_program: MakeNix, tmp_path: Path) -> None:
+    for text, is_anew in (("export A=1", False), ("export CACHE=$HOME/.cache", True)):
+        program = make_nix_program(f"project {is_anew}", with_hook(text))
+        program.env["HOME"] = str(tmp_path / "one")
+        first = program.run("--stages=detect,lock,build")
+        assert first.code == 0, first.said
+        assert KEPT in program.run("--stages=detect,lock,build").said
+
+        program.env["HOME"] = str(tmp_path / "two")
+        again = program.run("--stages=detect,lock,build")
+        assert (KEPT not in again.said) is is_anew, again.said
+        if is_anew:
+            assert f"it holds HOME, which was {tmp_path}/one and is {tmp_path}/two" in again.said
+            assert read_shell(program.prefix).variables["CACHE"] == f"{tmp_path}/two/.cache"
 
 
 def test_a_hook_that_activates_an_environment_gives_its_python(make: Callable[..., Made]) -> None:
@@ -444,6 +501,34 @@ def test_nobody_writes_to_the_store(make: Callable[..., Made]) -> None:
     assert environment.inventory().find("apple") is not None
 
     assert listed() == before
+
+
+def test_tests_that_root_runs_leave_the_store_as_it_was(make_nix_program: MakeNix) -> None:
+    # Its name is new each time: once it was altered, it would stay so.
+    bare = f'pkgs.runCommand "bare-{time.time_ns()}" {{ }} "mkdir -p $out/lib; echo NUMBER = 1 > $out/lib/bare.py"'
+    test = """\
+import subprocess
+import sys
+
+import bare
+
+
+def test_python_finds_what_has_no_bytecode():
+    assert bare.NUMBER == 1
+    subprocess.run([sys.executable, "-c", "import bare, json"], check=True)
+"""
+    python = "(pkgs.python3.withPackages (ps: [ ps.pytest ]))"
+    # In these files the name PYTHON stands for an attribute.
+    files = with_hook('export PY""THONPATH=$BARE/lib', packages=python, more=f"BARE = {bare};")
+    program = make_nix_program("project", {**files, "tests/test_bare.py": test})
+
+    done = program.run()
+
+    assert done.code == 0, done.said
+    assert program.do("exec", program.leg, "--", "python3", "-c", "import bare").code == 0
+    closure = read_shells_closure(program.prefix)
+    assert any(one.name.startswith("bare") for one in closure.paths)
+    assert altered_paths(find_nix(program.env), program.env, closure) == ()
 
 
 # direnv.

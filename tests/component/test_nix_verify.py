@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.component.program import wait_for
+from tests.component.program import kill_all, wait_for
 from tests.support.nix_projects import SHELL
 from tests.support.nix_small import small_shell
 
@@ -38,9 +38,9 @@ def verified(program: Program) -> Done:
     return program.do("verify", program.leg, "--json")
 
 
-def left_by(program: Program, name: str) -> list[str]:
+def left_by(program: Program, name: str, *ends: str) -> list[str]:
     """What a verification has left: in the state folder, and in the store of derivations of this name."""
-    store = [path.name for path in Path("/nix/store").iterdir() if path.name.endswith(".check")]
+    store = [path.name for path in Path("/nix/store").iterdir() if path.name.endswith((".check", *ends))]
     folder = [str(path) for path in (program.state / "verify").rglob("*")]
     return folder + [each for each in store if f"-{name}" in each]
 
@@ -204,7 +204,7 @@ def test_an_interrupt_leaves_nothing(make_nix_program: MakeNix, tmp_path: Path, 
     process.wait(30)
 
     assert process.returncode == InterruptedRun.exit_code
-    assert left_by(program, "slow") == []
+    assert left_by(program, f"slow-{os.getpid()}", ".lock") == []
 
 
 def sleeps(script: str) -> bool:
@@ -234,4 +234,52 @@ def test_what_a_killed_verification_left_is_removed_by_the_next(make_nix_program
     done = verified(program)
 
     assert done.code == DriftFound.exit_code, done.said
-    assert left_by(program, "killed") == []
+    assert left_by(program, f"killed-{os.getpid()}", ".lock") == []
+
+
+def test_what_is_killed_with_its_nix_is_cleared_up_after_by_the_next(make_nix_program: MakeNix, tmp_path: Path) -> None:
+    flag, name = tmp_path / "flag", f"ended-{os.getpid()}"
+    script = SLOW.replace("FLAG", str(flag))
+    program = make_nix_program("project", small_shell(f'(make "{name}" "{script}")'))
+    assert program.run("--stages=lock,build").code == 0
+    flag.touch()
+    process = program.start("verify", program.leg)
+    wait_for(lambda: sleeps(script))
+    kill_all(process)
+    process.wait(30)
+    assert any(each.endswith(".lock") for each in left_by(program, name, ".lock"))
+    flag.unlink()
+    # It is not checked any more: what is in the store is of a shell that is gone.
+    (program.root / "shell.nix").write_text(small_shell("")["shell.nix"])
+
+    done = verified(program)
+
+    assert done.code == 0, done.said
+    assert left_by(program, name, ".lock") == []
+
+
+def test_what_others_left_of_a_check_stays(make_nix_program: MakeNix) -> None:
+    program = make_nix_program("project", small_shell(f'(make "kept-{os.getpid()}" "mkdir $out; echo > $out/file")'))
+    assert program.run("--stages=lock,build").code == 0
+    (path,) = [one for one in closure_of(program) if "-kept-" in one]
+    theirs = Path(f"{path}.check")
+    theirs.write_text("somebody's own")
+    try:
+        assert verified(program).code == 0
+        assert theirs.read_text() == "somebody's own"
+    finally:
+        theirs.unlink()
+
+
+TWO = """(makeWith { outputs = [ "out" "doc" ]; } "two-PID" "mkdir $out; echo > $out/file; date +%s%N > $doc")"""
+
+
+def test_an_output_that_the_shell_does_not_need_is_compared_too(make_nix_program: MakeNix) -> None:
+    program = make_nix_program("project", small_shell(TWO.replace("PID", str(os.getpid()))))
+
+    done = verified(program)
+
+    assert done.code == DriftFound.exit_code, done.said
+    (row,) = verdict(done)["differences"]
+    assert row[0].endswith(f"-two-{os.getpid()}-doc")
+    assert left_by(program, "two") == []

@@ -34,6 +34,7 @@ __all__ = ["command"]
 @click.option("--to", default=None, help="oci:FILE, docker:NAME or registry:NAME.", metavar="PLACE")
 @click.option("--entry", default="", help="What the image's containers always run.", metavar="COMMAND")
 @click.option("--max-layers", type=click.IntRange(2, 127), default=None, help="Of the image.  [default: 100]")
+@click.option("--offline", is_flag=True, help="Use caches only.")
 @click.option("--matrix", type=click.Path(path_type=Path, dir_okay=False), default=None, help="The leg's matrix.")
 @common
 def command(
@@ -46,6 +47,7 @@ def command(
     to: str | None,
     entry: str,
     max_layers: int | None,
+    offline: bool,
     matrix: Path | None,
     project: Path,
     as_json: bool,
@@ -61,7 +63,7 @@ def command(
 
     console.configure(quiet=quiet or as_json, verbose=verbose)
     form = _form(from_history=from_history, explicit=explicit, no_builds=no_builds)
-    order = order_for(Asked(root=project, matrix=matrix), leg)
+    order = order_for(Asked(root=project, matrix=matrix, offline=offline), leg)
     record = find_record(order.layout.record(order.leg.id))
     image = {"--to": to is not None, "--entry": bool(entry), "--max-layers": max_layers is not None}
     text = {f"--{form}": form != "full", "--output": output is not None}
@@ -100,7 +102,8 @@ def _hint(order: Order) -> str:
 
 def _image(order: Order, record: RunRecord, to: str, entry: str, most: int, *, as_json: bool) -> int:
     from ci_envs.commandline import split
-    from ci_envs.nix.exporting import ImageOptions, export_image, parse_target
+    from ci_envs.nix.exporting import export_image, parse_target
+    from ci_envs.nix.image_plan import ImageOptions
 
     target = parse_target(to)
     options = ImageOptions(entry=tuple(split(entry, "--entry")) if entry else (), most=most)

@@ -6,12 +6,11 @@ import contextlib
 import re
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ci_envs import command
-from ci_envs.containers.build_failures import engine_failure
-from ci_envs.containers.buildkit_build import engine_trouble
 from ci_envs.containers.images import image_id, remove_image
+from ci_envs.containers.loading import engine_trouble, load_archive
 from ci_envs.containers.references import parse_reference
 from ci_envs.containers.registry_failures import judge
 from ci_envs.errors import BrokenError, UsageError
@@ -59,8 +58,8 @@ def load(engine: Engine, image: ArchivedImage, reference: Reference, spare: str)
     command.refuse_when_stopping("before the image was loaded")
     named = parse_reference(image.name) if image.name else reference
     lent = contextlib.nullcontext() if named == reference else _lent(engine, named, spare)
-    with image.archive.open("rb") as stream, engine_trouble(engine), lent:
-        _heard(engine.client.api.load_image(stream), engine)  # type: ignore[no-untyped-call]  # its stubs have no types here
+    with engine_trouble(engine), lent:
+        load_archive(engine, image.archive)
         found = next(filter(None, (_found(engine, image, one) for one in (named.familiar, image.config))), "")
         if not found:
             raise BrokenError(f"{engine.title} has taken in something else than the image {image.config}")
@@ -142,13 +141,6 @@ def _lent(engine: Engine, reference: Reference, spare: str) -> Iterator[None]:
             remove_image(engine, f"{spare}:{tag}")
         else:
             remove_image(engine, name)
-
-
-def _heard(said: Iterator[dict[str, Any]], engine: Engine) -> None:
-    """Reads what an engine says to its end, where its errors are."""
-    for told in said:
-        if error := told.get("error"):
-            raise engine_failure(str(error), engine.title)
 
 
 def _parted(reference: Reference) -> tuple[str, str]:

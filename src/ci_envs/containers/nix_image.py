@@ -6,6 +6,7 @@ same inputs. Nix builds without a sandbox there, as it has to in a container.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -24,10 +25,12 @@ from ci_envs.containers.images import remove_image
 from ci_envs.containers.legs import network_of, on_engine, platform_of
 from ci_envs.containers.locking import images_for, known_bases, refuse_other_local
 from ci_envs.containers.nix_context import tree_of
-from ci_envs.containers.nix_settings import fetching_settings
+from ci_envs.containers.nix_settings import fetching_settings, trusted_keys, with_caches
 from ci_envs.containers.nix_template import (
+    CACHE,
     FINAL,
     HOOK_ENDED,
+    OWN_CACHE,
     SETTINGS,
     TELLING,
     NixPlan,
@@ -41,17 +44,25 @@ from ci_envs.containers.revision import revision_of
 from ci_envs.containers.secrets import Secret
 from ci_envs.durations import seconds
 from ci_envs.errors import BuildError, ToolMissing, UsageError
+from ci_envs.nix.binary_cache import look_through
+from ci_envs.nix.cache_folder import PRIORITY, filled_cache
+from ci_envs.nix.cache_key import found_key
 from ci_envs.nix.closure import closure_digest
 from ci_envs.nix.described import describe
 from ci_envs.nix.failures import build_error, failure_of
 from ci_envs.nix.tool import find_nix, understood
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from ci_envs.containers.builder import BuiltImage
     from ci_envs.containers.legs import LegOnEngine
     from ci_envs.containers.nix_context import NixTree
     from ci_envs.containers.nix_told import ToldShell
+    from ci_envs.containers.references import Reference
     from ci_envs.environments.container import ContainerEnvironment
+    from ci_envs.model.closure import Closure
     from ci_envs.model.leg import Leg
     from ci_envs.model.lock import Lock
     from ci_envs.nix.described import Description
@@ -71,6 +82,11 @@ _NIX_HASH = (
 _HASH_SECONDS = 1800.0
 
 _LEFT_OUT = "IMG211"
+
+#: The name of the context that is the leg's own binary cache; and what nix makes in such a folder, which it may not
+#: inside.
+_KEPT = "ci-envs-binary-cache"
+_MADE = ("nar", "realisations", "log")
 
 
 def lock_inside(leg: Leg, work: Work) -> Lock:
@@ -98,27 +114,9 @@ def build_nix_image(leg: Leg, lock: Lock, work: Work) -> ContainerEnvironment:
     refuse_other_local(here.engine, images_for(bases), work)
     described = describe(leg, work.project, work.config.nix)
     tree = tree_of(described)
-    plan = _planned(described, tree, str(locked_references(bases, lock)[0]), lock, work)
-    folder = work.temp / "image"
-    needed = tuple(dict.fromkeys((described.file, *(name for name in lock.files if name != NAME))))
-    staged = stage_context(tree.root, tree.names, folder / "context", locks=tuple(map(tree.named, needed)))
-    work.findings += staged.findings
+    plan = _planned(described, tree, locked_references(bases, lock)[0], lock, work)
     at = revision_of(work.project.root, work.environ)
-    request = ImageBuild(
-        context=staged.folder,
-        dockerfile=folder / "Dockerfile",
-        tag=here.draft,
-        target=TELLING,
-        secrets=_secrets(work),
-        firewall=user_firewall(work, network=here.docker.network),
-        platform=platform_of(leg),
-        epoch=at.epoch,
-        no_cache=work.anew,
-        contexts=tree.contexts,
-        network=network_of(here.docker),
-        plain=True,
-        shown_as="the generated Dockerfile",
-    )
+    request = _requested(here, plan, tree, at.epoch, work)
     try:
         draft = _built(here, request, plan, tree, work)
         shell = shell_told(read_told(here, draft.id), pure=work.config.nix.pure)
@@ -160,16 +158,14 @@ def shell_facts(environment: ContainerEnvironment, work: Work) -> Facts:
     )
 
 
-def altered_inside(environment: ContainerEnvironment, facts: Facts) -> str:
+def altered_inside(environment: ContainerEnvironment, closure: Closure) -> str:
     """Which store path in an image is not what it was when it was built, with every byte read; empty where each is."""
-    assert facts.closure is not None  # noqa: S101 - of a shell alone this is asked
-    paths = facts.closure.paths
-    words = ("/bin/sh", "-c", _NIX_HASH, "sh", *(one.path for one in paths))
+    words = ("/bin/sh", "-c", _NIX_HASH, "sh", *(one.path for one in closure.paths))
     outcome = environment.run(words, timeout=_HASH_SECONDS)
     if not outcome:
         return f"its store cannot be read: {outcome.tail(1)}"
     now = [f"sha256:{line}" for line in outcome.stdout.split()]
-    altered = [one.path for one, digest in zip(paths, now, strict=True) if one.nar_hash != digest]
+    altered = [one.path for one, digest in zip(closure.paths, now, strict=True) if one.nar_hash != digest]
     return f"{altered[0]} was altered in it" if altered else ""
 
 
@@ -186,16 +182,15 @@ def _refuse_what_it_cannot(work: Work) -> None:
         )
 
 
-def _planned(described: Description, tree: NixTree, base: str, lock: Lock, work: Work) -> NixPlan:
-    from ci_envs.containers.references import parse_reference
-
+def _planned(described: Description, tree: NixTree, base: Reference, lock: Lock, work: Work) -> NixPlan:
     script = own_check(work.config.check, work.project)
     return NixPlan(
-        base=parse_reference(base),
+        base=base,
         locks=lock.files,
         tree=tree.inside,
         below=tree.below,
         inputs=tuple(tree.places.items()),
+        kept=_KEPT if filled_cache(work) else "",
         words=tree.words,
         kind="pure" if work.config.nix.pure else "impure",
         as_nix_shell=described.kind != "flake",
@@ -205,9 +200,42 @@ def _planned(described: Description, tree: NixTree, base: str, lock: Lock, work:
     )
 
 
-def _secrets(work: Work) -> tuple[Secret, ...]:
-    settings = fetching_settings(work.environ)
-    return (Secret(SETTINGS, value=settings),) if settings else ()
+def _requested(here: LegOnEngine, plan: NixPlan, tree: NixTree, epoch: int, work: Work) -> ImageBuild:
+    """The build of what tells of the shell, with its context in place."""
+    folder, kept = work.temp / "image", filled_cache(work)
+    needed = tuple(dict.fromkeys((tree.file, *(name for name in plan.locks if name != NAME))))
+    staged = stage_context(tree.root, tree.names, folder / "context", locks=tuple(map(tree.named, needed)))
+    work.findings += staged.findings
+    return ImageBuild(
+        context=staged.folder,
+        dockerfile=folder / "Dockerfile",
+        tag=here.draft,
+        target=TELLING,
+        secrets=tuple(_secrets(work, kept)),
+        firewall=user_firewall(work, network=here.docker.network),
+        platform=platform_of(work.leg),
+        epoch=epoch,
+        no_cache=work.anew,
+        contexts={**tree.contexts, **({_KEPT: kept} if kept else {})},
+        network=network_of(here.docker),
+        plain=True,
+        shown_as="the generated Dockerfile",
+    )
+
+
+def _secrets(work: Work, kept: Path | None) -> Iterator[Secret]:
+    """The user's settings of nix, with caches of ours: the leg's own, and what the builder has of earlier builds."""
+    settings, key = fetching_settings(work.environ), found_key(work.environ)
+    keys = [key.public] if kept and key else []
+    addresses = [] if work.anew else [f"file://{CACHE}?trusted=true"]
+    if kept:
+        look_through(work, kept, [*trusted_keys(settings), *keys])
+        with contextlib.suppress(OSError):  # nix says that it cannot use it, and goes on
+            for name in _MADE:
+                (kept / name).mkdir(exist_ok=True)
+        addresses.append(f"file://{OWN_CACHE}?priority={PRIORITY}")
+    if told := with_caches(settings, addresses, keys):
+        yield Secret(SETTINGS, value=told)
 
 
 def _chosen(shell: ToldShell, work: Work, file: str) -> dict[str, str]:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["fetching_settings"]
+__all__ = ["fetching_settings", "trusted_keys", "with_caches"]
 
 #: https://nix.dev/manual/nix/latest/command-ref/conf-file
 _ABOUT_FETCHING = frozenset(
@@ -37,6 +37,24 @@ def fetching_settings(environ: Mapping[str, str], root: Path = Path("/")) -> str
     lines = [line for file in _files(environ, root) for line in _lines(file)]
     found = [_setting(line) for line in (*lines, *environ.get("NIX_CONFIG", "").splitlines())]
     return "".join(f"{name} = {value}\n" for name, value in found if value and name in _ABOUT_FETCHING)
+
+
+def trusted_keys(settings: str) -> list[str]:
+    """Those that such settings name."""
+    rows = [line.partition(" = ") for line in settings.splitlines()]
+    return [key for name, _, value in rows if name.endswith("trusted-public-keys") for key in value.split()]
+
+
+def with_caches(settings: str, addresses: Sequence[str], keys: Sequence[str] = ()) -> str:
+    """The settings with caches of ours, and what they are signed with. Who substitutes nothing has these alone."""
+    if not addresses:
+        return settings
+    said = [line for line in settings.splitlines() if line.startswith("substitute = ")]
+    named = " ".join(addresses)
+    alone = said[-1:] == ["substitute = false"]
+    more = f"substitute = true\nsubstituters = {named}\n" if alone else f"extra-substituters = {named}\n"
+    trusted = f"extra-trusted-public-keys = {' '.join(keys)}\n" if keys else ""
+    return f"{settings}{more}{trusted}"
 
 
 def _files(environ: Mapping[str, str], root: Path) -> Iterator[Path]:

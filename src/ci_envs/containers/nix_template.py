@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 __all__ = [
+    "CACHE",
     "DIVIDER",
     "FINAL",
     "HOOK_ENDED",
     "INPUTS",
+    "OWN_CACHE",
     "SETTINGS",
     "TELLING",
     "TREES",
@@ -42,7 +44,10 @@ TELLING, FINAL = "told", "final"
 #: Where the flake, or the project, and the inputs that are folders lie while nix evaluates.
 TREES, INPUTS = "/ci-envs/tree", "/ci-envs/inputs"
 
-#: The secret with the user's own settings of nix: its caches and their keys.
+#: What the builder keeps of earlier builds, and where the leg's own binary cache lies (``nix.cache``).
+CACHE, OWN_CACHE = "/ci-envs/cache", "/ci-envs/binary-cache"
+
+#: The secret with settings of nix: caches and their keys.
 SETTINGS = "nix-settings"
 
 #: On PATH between what is the shell's and what was there before: a folder that is not there.
@@ -89,6 +94,8 @@ class NixPlan(msgspec.Struct, frozen=True, kw_only=True):
     below: str = ""
     #: Contexts beside the project's: ``(name, where it lies)``.
     inputs: tuple[tuple[str, str], ...] = ()
+    #: The context that is the leg's own binary cache; empty where there is none.
+    kept: str = ""
     #: What names the shell to ``nix print-dev-env``.
     words: tuple[str, ...]
     #: What ``IN_NIX_SHELL`` says, and whether it says so while nix evaluates, as it does for `nix-shell`.
@@ -123,7 +130,9 @@ def render_nix(plan: NixPlan) -> str:
         kind=plan.kind,
         as_nix_shell=plan.as_nix_shell,
         cached=plan.cached,
-        cache="/ci-envs/cache",
+        cache=CACHE,
+        kept=plan.kept,
+        own_cache=OWN_CACHE,
         room=_ROOM,
         told="/ci-envs/told",
         store="/ci-envs/store",

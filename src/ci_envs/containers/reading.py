@@ -74,7 +74,7 @@ def altered(environment: Environment, facts: Facts) -> str:
     if isinstance(environment, ContainerEnvironment) and environment.closure is not None:
         from ci_envs.containers.nix_image import altered_inside
 
-        return altered_inside(environment, facts)
+        return altered_inside(environment, environment.closure)
     taken = environment_digest(environment.content(), frozenset(facts.seeds), frozenset(facts.own))
     return "" if taken.value == facts.digest else "its digest changed"
 

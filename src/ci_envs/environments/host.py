@@ -103,7 +103,7 @@ class HostEnvironment:
         if self.scheme.kind == "nix":
             from ci_envs.environments.nix_shell import kept_shell, shell_variables
 
-            shell = kept_shell(self.prefix)
+            shell = kept_shell(self.prefix, self._caller)
             made = shell_variables(self._caller, shell, self._variables, hide=(_OWN_PROGRAMS,))
             return made | self._private, shell.notes
         active = {"VIRTUAL_ENV": str(self.prefix)}

@@ -24,13 +24,16 @@ __all__ = [
     "CLOSURE_NAME",
     "PROFILE",
     "SHELL_NAME",
+    "home_of",
     "is_in_store",
     "kept_shell",
     "read_closure",
     "read_shell",
     "shell_variables",
     "store_packages",
+    "why_unfit",
     "with_closure",
+    "write_shell",
 ]
 
 #: Beside the shell: the store paths that it needs.
@@ -53,11 +56,41 @@ def read_shell(prefix: Path) -> Shell:
     return _read(prefix / SHELL_NAME, Shell)
 
 
-def kept_shell(prefix: Path) -> Shell:
-    """The same, of a shell that is to be used: :class:`BuildError` where the store has lost what it needs."""
+def write_shell(prefix: Path, shell: Shell) -> None:
+    """Keeps the shell in a new prefix, readable by its owner alone: a hook may have exported secrets."""
+    path = prefix / SHELL_NAME
+    path.touch(mode=0o600)
+    path.write_bytes(msgspec.json.encode(shell))
+
+
+def kept_shell(prefix: Path, caller: Mapping[str, str]) -> Shell:
+    """The shell of a prefix that is to be used.
+
+    :class:`BuildError` where the store has lost what it needs, or where it was made for another HOME.
+    """
     if not (prefix / PROFILE).exists():
         raise BuildError(f"the store no longer has the shell of {prefix.name}", hint="build it anew: add --fresh")
-    return read_shell(prefix)
+    shell = read_shell(prefix)
+    if why := _of_another(shell, caller):
+        hint = f"build it for this one with: ci-envs run --only {prefix.name}"
+        raise BuildError(f"the shell of {prefix.name} is another user's: {why}", hint=hint)
+    return shell
+
+
+def why_unfit(prefix: Path, caller: Mapping[str, str]) -> str:
+    """Why a shell that is as it was sealed has to be made anew all the same; empty where it can be kept."""
+    return _of_another(read_shell(prefix), caller) if is_in_store(prefix) else "the store no longer has it"
+
+
+def _of_another(shell: Shell, caller: Mapping[str, str]) -> str:
+    """The hook has put its caller's HOME into variables: where that is elsewhere they would name another's files."""
+    home = home_of(caller)
+    return f"it holds HOME, which was {shell.home} and is {home or 'not set'}" if shell.home not in ("", home) else ""
+
+
+def home_of(caller: Mapping[str, str]) -> str:
+    """The caller's home folder; empty where a variable cannot be said to hold it."""
+    return caller.get("HOME", "").rstrip("/")
 
 
 def read_closure(prefix: Path) -> Closure:

@@ -55,6 +55,8 @@ class FlakeLock(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file."""
 
     version: int
+    #: What flake.nix itself calls its inputs, those that follow another among them.
+    declared: tuple[str, ...] = ()
     #: By the paths from the root, each node once.
     inputs: tuple[FlakeInput, ...] = ()
     #: What follows which input, both as paths from the root: ``{"crane/nixpkgs": "nixpkgs"}``.
@@ -84,7 +86,7 @@ def read_flake_lock(text: str, *, path: str = NAME) -> FlakeLock:
         raise reader.error("has no table of nodes", hint=_ANEW)
     graph = _Graph(reader, nodes, text_of(reader.table, "root"))
     inputs = tuple(graph.input(key, name) for name, key in graph.names.items())
-    return FlakeLock(version=version, inputs=inputs, follows=graph.follows())
+    return FlakeLock(version=version, declared=graph.declared, inputs=inputs, follows=graph.follows())
 
 
 class _Graph:
@@ -98,6 +100,11 @@ class _Graph:
             raise reader.error(f"has no root node {shown(root)!r}", hint=_ANEW)
         #: The shortest path of each node, and its key; of two that are as short the first by name.
         self.names: dict[str, str] = dict(self._walk())
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """The names of the root's own inputs, sorted."""
+        return tuple(sorted(name for name, _ in self._edges(self._root)))
 
     def _walk(self) -> Iterator[tuple[str, str]]:
         seen, waiting = {self._root}, deque([("", self._root)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from datetime import UTC, datetime
@@ -17,12 +16,21 @@ from ci_envs.redact import without_credentials
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["PinReader", "is_revision", "nix_sha256", "public_address", "read_json", "text_of", "version_of"]
+__all__ = [
+    "PinReader",
+    "from_nix32",
+    "is_revision",
+    "nix32",
+    "nix_sha256",
+    "public_address",
+    "read_json",
+    "text_of",
+    "version_of",
+]
 
 #: A flake with a thousand inputs has a lock of half a megabyte.
 MAX_CHARACTERS = 16 * 1024 * 1024
 
-_SHA256_BYTES = 32
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
 # nix's own base 32, without e, o, t and u (https://nix.dev/manual/nix/latest/command-ref/nix-hash).
 _NIX32_LETTERS = "0123456789abcdfghijklmnpqrsvwxyz"
@@ -49,20 +57,31 @@ def nix_sha256(text: str) -> str:
         bare = bare.removeprefix(prefix)
     if _HEX.fullmatch(bare):
         return f"sha256:{bare.lower()}"
-    if _BASE64.fullmatch(bare):
-        try:
+    try:
+        if _BASE64.fullmatch(bare):
             return f"sha256:{base64.b64decode(bare, validate=True).hex()}"
-        except binascii.Error:
-            return ""
-    return f"sha256:{_from_nix32(bare).hex()}" if _NIX32.fullmatch(bare) else ""
+        return f"sha256:{from_nix32(bare).hex()}" if _NIX32.fullmatch(bare) else ""
+    except ValueError:
+        return ""
 
 
-def _from_nix32(text: str) -> bytes:
-    """52 letters of 5 bits, the last one the lowest."""
-    number = 0
+def nix32(data: bytes) -> str:
+    """Bytes in nix's base 32: letters of 5 bits, the last one the lowest.
+
+    https://github.com/NixOS/nix, ``src/libutil/base-nix-32.cc``
+    """
+    number, places = int.from_bytes(data, "little"), -(-len(data) * 8 // 5)
+    return "".join(_NIX32_LETTERS[number >> 5 * place & 31] for place in reversed(range(places)))
+
+
+def from_nix32(text: str) -> bytes:
+    """The bytes again. :class:`ValueError` where a letter is none of it, or bits are left over, as nix has it."""
+    number, size = 0, len(text) * 5 // 8
     for letter in text:
         number = number << 5 | _NIX32_LETTERS.index(letter)
-    return (number & (1 << 8 * _SHA256_BYTES) - 1).to_bytes(_SHA256_BYTES, "little")
+    if number >> 8 * size:
+        raise ValueError("bits are left over")
+    return number.to_bytes(size, "little")
 
 
 def is_revision(text: str) -> bool:

@@ -21,5 +21,7 @@ class Shell(msgspec.Struct, frozen=True, kw_only=True):
     top: str = ""
     #: Whether commands see the shell's own programs alone.
     pure: bool = True
+    #: The HOME that it was made for, where a variable holds it; empty where none does.
+    home: str = ""
     #: What making it could not do, or did that it should not, each a sentence.
     notes: tuple[str, ...] = ()

@@ -12,21 +12,18 @@ Behind a daemon that does not trust its user nix ignores caches and keys that ar
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
-import stat
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ci_envs.cache import cache_root, usable_folder
+from ci_envs.cache import usable_folder
 from ci_envs.command import Command, run
-from ci_envs.errors import BrokenError, BuildError, UsageError
+from ci_envs.errors import BrokenError, BuildError
 from ci_envs.layout import held, write_atomically
 from ci_envs.nix.cache_entries import forget_unfinished, info_file, read_entries, take_out
+from ci_envs.nix.cache_folder import PRIORITY, address_of, cache_folder, filled_cache
 from ci_envs.nix.cache_key import found_key, own_key
 from ci_envs.nix.closure import read_closure
 from ci_envs.nix.failures import build_error, failure_of
@@ -34,6 +31,7 @@ from ci_envs.nix.tool import run_classic, run_nix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from ci_envs.capture import Outcome
     from ci_envs.errors import CiEnvsError
@@ -44,18 +42,13 @@ if TYPE_CHECKING:
     from ci_envs.nix.tool import Nix
     from ci_envs.work import Work
 
-__all__ = ["cache_failure", "cache_folder", "cache_words", "fetch_sources", "keep_closure"]
+__all__ = ["cache_failure", "cache_words", "fetch_sources", "keep_closure", "look_through"]
 
 #: Findings: something in the cache was damaged; something in it is signed by nobody who is trusted.
 _DAMAGED, _FOREIGN = "NIX030", "NIX031"
 
 #: What takes the least time of what every nix since 2.4 reads.
 _COMPRESSION = "zstd"
-#: Caches with a lower number are asked first; cache.nixos.org has 40.
-_PRIORITY = 10
-
-#: What nix takes in the address of a folder without asking whether it is to be decoded, which changed.
-_PLAIN = re.compile(r"[A-Za-z0-9/._+@,=-]+")
 
 #: How many a message names.
 _NAMED = 3
@@ -68,29 +61,19 @@ _CONFIG_SHOW_SINCE = (2, 20)
 _CACHEDIR_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# This folder is a binary cache of nix's.\n"
 
 
-def cache_folder(work: Work) -> Path | None:
-    """``nix.cache`` of the configuration; :class:`UsageError` where a relative one lies outside of the project."""
-    named = work.config.nix.cache
-    if not named:
-        return None
-    folder = Path(named).expanduser()
-    return folder if folder.is_absolute() else work.project.path(named)
-
-
 def cache_words(work: Work, nix: Nix) -> tuple[str, ...]:
     """What a call of nix that builds is told, so that it takes what is in the cache; nothing where there is none.
 
     The user's own caches are asked beside it, unless nothing may be fetched, or their ``nix.conf`` says not to.
     What is damaged is taken out first, and named. Raises :class:`BrokenError` where it cannot be taken out.
     """
-    folder = cache_folder(work)
-    if folder is None or not (folder / "nix-cache-info").is_file():
+    folder = filled_cache(work)
+    if folder is None:
         return ()
     settings = _settings(work, nix)
     key = found_key(work.environ)
-    entries = _without(work, folder, list(read_entries(folder)), lambda entry: not entry.is_whole, "not whole")
-    _tell_of_foreign(work, folder, entries, [*settings["trusted-public-keys"], *([key.public] if key else ())])
-    address = f"{_address(work, folder)}?priority={_PRIORITY}"
+    look_through(work, folder, [*settings["trusted-public-keys"], *([key.public] if key else ())])
+    address = f"{address_of(work, folder)}?priority={PRIORITY}"
     words = ["--option", "extra-substituters", address]
     if work.policy.offline or not settings["substitute"]:
         words = ["--option", "substituters", address, "--option", "substitute", "true"]
@@ -99,6 +82,15 @@ def cache_words(work: Work, nix: Nix) -> tuple[str, ...]:
     if nix.at_least(*_ALWAYS_SINCE):
         words += ["--option", "always-allow-substitutes", "true"]
     return tuple(words)
+
+
+def look_through(work: Work, folder: Path, trusted: Iterable[str]) -> None:
+    """Takes out what is damaged, and tells of that, and of what is signed by none of the ``trusted`` keys.
+
+    :class:`BrokenError` where it cannot be taken out.
+    """
+    entries = _without(work, folder, list(read_entries(folder)), lambda entry: not entry.is_whole, "not whole")
+    _tell_of_foreign(work, folder, entries, trusted)
 
 
 def fetch_sources(work: Work, nix: Nix, pins: Iterable[Pin]) -> None:
@@ -144,7 +136,7 @@ def _put(work: Work, nix: Nix, folder: Path, key: Key, wanted: dict[str, str]) -
     entries = _without(work, folder, list(read_entries(folder)), lambda entry: not entry.is_whole, "not whole")
     entries = _without(work, folder, entries, differs, "other bytes than the store's")
     kept = {entry.path for entry in entries} & wanted.keys()
-    address = _address(work, folder)
+    address = address_of(work, folder)
     if missing := sorted(wanted.keys() - kept):
         options = f"compression={_COMPRESSION}&secret-key={quote(str(key.secret))}"
         _done(work, run_nix(work, nix, "copy", "--to", f"{address}?{options}", *missing, network=False))
@@ -252,31 +244,7 @@ def _write_down(folder: Path, key: Key) -> None:
         write_atomically(file, "".join(f"{each}\n" for each in (*known, key.public)).encode())
 
 
-# --- addresses, settings, sources
-
-
-def _address(work: Work, folder: Path) -> str:
-    """The folder as nix takes it. Where its name would have to be encoded, which not every nix decodes, by a link."""
-    if not _PLAIN.fullmatch(str(folder)):
-        link = _folder_of_links(work) / hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-        if not link.is_symlink() or link.readlink() != folder:
-            link.unlink(missing_ok=True)
-            link.symlink_to(folder)
-        folder = link
-    return f"file://{folder}"
-
-
-def _folder_of_links(work: Work) -> Path:
-    """A folder of ours with a plain name: in our own cache folder, else among the machine's temporary ones."""
-    user = os.getuid() if hasattr(os, "getuid") else 0  # Windows has no nix
-    candidates = (cache_root(work.environ) / "nix" / "folders", Path(tempfile.gettempdir()) / f"ci-envs-nix-{user}")
-    for folder in filter(lambda each: _PLAIN.fullmatch(str(each)), candidates):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.lstat()
-        if stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o022:
-            return folder
-    hint = "name a folder of plain letters with CI_ENVS_CACHE_DIR, or one for nix.cache"
-    raise UsageError("nix cannot be told of a binary cache whose path has blanks or signs in it", hint=hint)
+# --- settings, sources
 
 
 def _settings(work: Work, nix: Nix) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import msgspec
 from ci_envs import seal
 from ci_envs.building import Facts, host
 from ci_envs.content import read_content
-from ci_envs.environments.nix_shell import CLOSURE_NAME, PROFILE, SHELL_NAME, read_closure, read_shell
+from ci_envs.environments.nix_shell import CLOSURE_NAME, PROFILE, read_closure, read_shell, write_shell
 from ci_envs.layout import write_atomically
 from ci_envs.nix.binary_cache import fetch_sources, keep_closure
 from ci_envs.nix.closure import altered_paths, closure_digest
@@ -50,7 +50,7 @@ def build_shell(leg: Leg, lock: Lock, work: Work) -> HostEnvironment:
     warn_of_impurity(work, nix, described)
     closure = ask_closure(work, nix, [shell.top])
     write_atomically(work.prefix / CLOSURE_NAME, msgspec.json.encode(closure))
-    write_atomically(work.prefix / SHELL_NAME, msgspec.json.encode(shell))
+    write_shell(work.prefix, shell)
     keep_closure(work, nix, closure, lock.pins)
     return host(work.layout, leg, work.environ, "", None)
 

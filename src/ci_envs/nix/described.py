@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ci_envs.model.leg import Leg
     from ci_envs.project import Project
 
-__all__ = ["FILES", "Description", "describe", "inputs_said", "inputs_state", "nix_text"]
+__all__ = ["FILES", "Description", "describe", "described_file", "inputs_said", "inputs_state", "nix_text"]
 
 #: The first that is there is taken. nix-shell, too, prefers shell.nix: https://nix.dev/manual/nix/latest/command-ref/nix-shell
 FILES = ("flake.nix", "shell.nix", "default.nix")
@@ -46,6 +47,8 @@ class Description:
     attribute: str = ""
     #: Inputs that are not taken as they are locked: name -> absolute folder, or a flake reference.
     inputs: tuple[tuple[str, str], ...] = ()
+    #: The folder that nix is told of in place of the flake's own: :mod:`ci_envs.nix.flake_copy`.
+    source: Path | None = None
 
     @property
     def path(self) -> Path:
@@ -59,8 +62,10 @@ class Description:
         A path with a blank or the like is no reference to nix, encoded or not; the folder that it runs in is, and
         :func:`ci_envs.nix.tool.run_nix` runs it in the project's.
         """
-        folder = str(self.path.parent)
-        return folder if quote(folder, safe="/") == folder else f"./{PurePosixPath(self.file).parent}"
+        folder = str(self.source or self.path.parent)
+        if quote(folder, safe="/") != folder:
+            return f"./{os.path.relpath(folder, self.folder)}"
+        return f"path:{folder}" if self.source else folder
 
     @property
     def installable(self) -> str:
@@ -123,15 +128,22 @@ def inputs_state(config: NixConfig, root: Path) -> str:
     return " ".join(f"{name}={fingerprint(folder)}" for name, folder in sorted(folders) if folder.is_dir())
 
 
-def describe(leg: Leg, project: Project, config: NixConfig) -> Description:
-    """What describes the leg's shell: what the configuration names, else ``.envrc``, else the first of :data:`FILES`.
+def described_file(project: Project, config: NixConfig) -> tuple[str, str]:
+    """The file that describes the shell, relative to the project, and the attribute that ``.envrc`` names with it.
 
-    :class:`UsageError` where that file is not there, or an input is no place.
+    It is what the configuration names, else ``.envrc``, else the first of :data:`FILES`. :class:`UsageError` where it
+    is not there.
     """
     named, of_it = ("", "") if config.file or config.attribute else from_envrc(project) or ("", "")
     file = config.file or named or next((name for name in FILES if project.exists(name)), "")
     if not file or not project.exists(file):
         raise UsageError(f"there is no {file or 'flake.nix, shell.nix or default.nix'}", hint="nix.file names another")
+    return file, of_it
+
+
+def describe(leg: Leg, project: Project, config: NixConfig) -> Description:
+    """What describes the leg's shell. :class:`UsageError` where it is not there, or an input is no place."""
+    file, of_it = described_file(project, config)
     name = file.rpartition("/")[2]
     kind: Literal["flake", "shell", "default"] = (
         "flake" if name == "flake.nix" else "default" if name == "default.nix" else "shell"

@@ -21,7 +21,11 @@ from ci_envs import command
 from ci_envs.containers.archive import read_image
 from ci_envs.containers.delivering import ArchivedImage
 from ci_envs.errors import BuildError
+from ci_envs.nix.binary_cache import cache_failure, cache_words, keep_closure
+from ci_envs.nix.cache_folder import cache_folder
+from ci_envs.nix.closure import read_closure
 from ci_envs.nix.failures import build_error, failure_of
+from ci_envs.nix.flake_copy import as_nix_copies_it
 from ci_envs.nix.tool import run_nix
 from ci_envs.work import TOOL_TIMEOUT_SECONDS
 
@@ -34,6 +38,8 @@ __all__ = ["ProjectImage", "build_project_image"]
 
 _CHUNK = 1 << 20
 
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
 
 class ProjectImage(msgspec.Struct, frozen=True, kw_only=True):
     """What the project's own description made."""
@@ -42,7 +48,6 @@ class ProjectImage(msgspec.Struct, frozen=True, kw_only=True):
     written: Path
     #: The same, not compressed.
     archive: Path
-    store_path: str
     name: str = ""
     config: str = ""
     manifest: str = ""
@@ -60,10 +65,8 @@ def build_project_image(work: Work, nix: Nix, described: Description, attribute:
     Raises :class:`BuildError` where it cannot be built, or is no archive of an image.
     """
     link = room / "result"
-    outcome = run_nix(work, nix, "build", *_words(described, attribute), "--out-link", link)
-    if not outcome:
-        raise build_error(failure_of(outcome, work))
-    built = link.resolve()
+    with as_nix_copies_it(work, nix, described) as seen:
+        built = _built(work, nix, _words(seen, attribute), link)
     written = _streamed(work, link, room) if _is_program(built) else built
     if not written.is_file():
         raise BuildError(
@@ -76,12 +79,22 @@ def build_project_image(work: Work, nix: Nix, described: Description, attribute:
     return ProjectImage(
         written=written,
         archive=archive,
-        store_path=str(built),
         name=_name(archive),
         config=image.config_digest,
         manifest=image.manifest,
         layers=tuple(layer.diff_id for layer in image.layers),
     )
+
+
+def _built(work: Work, nix: Nix, words: tuple[str, ...], link: Path) -> Path:
+    """The store path, which ``link`` keeps there; the leg's binary cache has it for the next job."""
+    outcome = run_nix(work, nix, "build", *words, *cache_words(work, nix), "--out-link", link)
+    if not outcome:
+        raise cache_failure(work, outcome) or build_error(failure_of(outcome, work))
+    built = link.resolve()
+    if cache_folder(work) is not None:
+        keep_closure(work, nix, read_closure(work, nix, [str(built)]))
+    return built
 
 
 def _words(described: Description, attribute: str) -> tuple[str, ...]:
@@ -121,8 +134,11 @@ def _streamed(work: Work, program: Path, room: Path) -> Path:
 def _plain(written: Path, room: Path, attribute: str) -> Path:
     """The archive without gzip around it, so that its parts can be read where they lie."""
     with written.open("rb") as file:
-        if file.read(2) != b"\x1f\x8b":
-            return written
+        begins = file.read(4)
+    if begins == _ZSTD:
+        raise BuildError(f"{attribute} is compressed by zstd, which is not read here", hint='write `compressor = "gz"`')
+    if not begins.startswith(_GZIP):
+        return written
     plain = room / "plain.tar"
     try:
         with gzip.open(written) as source, plain.open("wb") as target:

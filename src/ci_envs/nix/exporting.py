@@ -7,28 +7,26 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 
-from ci_envs import __version__
 from ci_envs.containers.build_tools import keep
 from ci_envs.containers.delivering import ArchivedImage, load, push, target_name
 from ci_envs.containers.labels import image_repository, state_key
-from ci_envs.containers.legs import engine_for, platform_of
-from ci_envs.containers.revision import revision_of
+from ci_envs.containers.legs import engine_for
 from ci_envs.environments.nix_shell import is_in_store, read_closure, read_shell
 from ci_envs.errors import BrokenError, BuildError, UsageError
 from ci_envs.layout import disk_is_full, remove_tree
 from ci_envs.model.closure import Closure
 from ci_envs.nearest import nearest
+from ci_envs.nix.binary_cache import fetch_sources
 from ci_envs.nix.closure import closure_digest
 from ci_envs.nix.described import describe
 from ci_envs.nix.docker_tools import build_project_image
-from ci_envs.nix.image import MOST_LAYERS, ImagePlan, write_image
-from ci_envs.nix.image_variables import image_variables
+from ci_envs.nix.image import write_image
+from ci_envs.nix.image_plan import plan_image
 from ci_envs.nix.tool import find_nix
 from ci_envs.order import prepare
 
@@ -38,14 +36,12 @@ if TYPE_CHECKING:
     from ci_envs.containers.engine import Engine
     from ci_envs.model.record import RunRecord
     from ci_envs.model.shell import Shell
+    from ci_envs.nix.image_plan import ImageOptions
     from ci_envs.order import Order
 
-__all__ = ["Exported", "ImageOptions", "Target", "export_image", "parse_target"]
+__all__ = ["Exported", "Target", "export_image", "parse_target"]
 
 Kind = Literal["oci", "docker", "registry"]
-
-# What scripts name by its place (POSIX has `sh` there, and everybody `env`), as far as the shell has it.
-_LINKS = {"/bin/sh": "sh", "/usr/bin/env": "env"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +53,6 @@ class Target:
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.value}"
-
-
-@dataclass(frozen=True, slots=True)
-class ImageOptions:
-    """What a person may say of an image; an image that the project describes itself knows better."""
-
-    #: The words that always come before those of `docker run`.
-    entry: tuple[str, ...] = ()
-    #: How many layers there may be in all; 0 for as many as we think good.
-    most: int = 0
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,7 +139,7 @@ class _Made:
 def _made(order: Order, record: RunRecord, target: Target, options: ImageOptions, room: Path) -> _Made:
     try:
         if order.config.nix.image:
-            return _described(order, target, options, room)
+            return _described(order, record, target, options, room)
         return _of_closure(order, record, target, options, room)
     except OSError as error:
         why = "the disk is full" if disk_is_full(error) else error.strerror or str(error)
@@ -163,7 +149,7 @@ def _made(order: Order, record: RunRecord, target: Target, options: ImageOptions
 # --- what the project describes itself
 
 
-def _described(order: Order, target: Target, options: ImageOptions, room: Path) -> _Made:
+def _described(order: Order, record: RunRecord, target: Target, options: ImageOptions, room: Path) -> _Made:
     attribute = order.config.nix.image
     if options.entry or options.most:
         flag = "--entry" if options.entry else "--max-layers"
@@ -174,6 +160,7 @@ def _described(order: Order, target: Target, options: ImageOptions, room: Path) 
     _, work, _ = prepare(order)
     work.stage = "export"
     nix = find_nix(order.environ)
+    fetch_sources(work, nix, record.lock.pins if record.lock else ())
     image = build_project_image(work, nix, describe(order.leg, work.project, work.config.nix), attribute, room)
     told = Exported(
         leg=order.leg.id,
@@ -184,6 +171,7 @@ def _described(order: Order, target: Target, options: ImageOptions, room: Path) 
         bytes=image.written.stat().st_size,
         form="oci-archive" if image.manifest else "docker-archive",
         attribute=attribute,
+        notes=tuple(finding.message for finding in work.findings),
     )
     return _Made(image.archived, image.written, told)
 
@@ -193,7 +181,7 @@ def _described(order: Order, target: Target, options: ImageOptions, room: Path) 
 
 def _of_closure(order: Order, record: RunRecord, target: Target, options: ImageOptions, room: Path) -> _Made:
     shell, closure = _built(order, record)
-    plan, notes = _plan(order, record, shell, closure, options)
+    plan, notes = plan_image(order, record, shell, closure, options)
     repository = image_repository(state_key(order.layout))
     # In a file, a name that says what it is and nothing of where it was made.
     name = f"localhost/ci-envs:{order.leg.id}" if target.kind == "oci" else f"{repository}:{order.leg.id}--export"
@@ -225,56 +213,6 @@ def _built(order: Order, record: RunRecord) -> tuple[Shell, Closure]:
         raise BuildError(f"the store no longer has {shell.top}", hint=again)
     # It holds the variables as they were when it was built, times among them; what it keeps alive is what is wanted.
     return shell, Closure(paths=tuple(one for one in closure.paths if one.path != shell.top))
-
-
-def _plan(
-    order: Order, record: RunRecord, shell: Shell, closure: Closure, options: ImageOptions
-) -> tuple[ImagePlan, tuple[str, ...]]:
-    store = os.path.dirname(shell.top)  # noqa: PTH120 - a path of the store, as text
-    variables = image_variables(shell, store, _folders(order))
-    at = revision_of(order.project_folder, order.environ)
-    links = {place: found for place, name in _LINKS.items() if (found := _program(name, shell, store))}
-    runs = shell.python if shell.python.startswith(f"{store}/") else next(iter(links), "")
-    labels = {
-        "org.opencontainers.image.created": datetime.fromtimestamp(at.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "org.opencontainers.image.revision": at.commit,
-        "org.opencontainers.image.source": at.source,
-        "org.opencontainers.image.title": order.leg.id,
-        "org.repro-envs.environment": record.environment.digest if record.environment else "",
-        "org.repro-envs.lock": record.lock.digest if record.lock else "",
-        "org.repro-envs.version": __version__,
-    }
-    plan = ImagePlan(
-        closure=closure,
-        arch=platform_of(order.leg).rpartition("/")[2],
-        variables=variables.kept,
-        entry=options.entry,
-        command=(runs,) if runs else (),
-        labels={name: value for name, value in labels.items() if value},
-        links=links,
-        epoch=at.epoch,
-        most=options.most or MOST_LAYERS,
-    )
-    return plan, tuple(_notes(variables.of_the_machine, variables.secret))
-
-
-def _folders(order: Order) -> list[str]:
-    """The folders that are this machine's own."""
-    named = (order.environ.get(name, "") for name in ("HOME", "TMPDIR"))
-    return [str(order.project_folder), str(order.layout.root), str(order.layout.state), *filter(None, named)]
-
-
-def _program(name: str, shell: Shell, store: str) -> str:
-    """A program that the shell brings; empty where it brings none."""
-    folders = (folder for folder in shell.path if folder.startswith(f"{store}/"))
-    return next((f"{folder}/{name}" for folder in folders if os.access(f"{folder}/{name}", os.X_OK)), "")
-
-
-def _notes(of_the_machine: tuple[str, ...], secret: tuple[str, ...]) -> Iterator[str]:
-    if of_the_machine:
-        yield f"the image does not have what names folders of this machine: {', '.join(of_the_machine)}"
-    if secret:
-        yield f"the image does not have variables that may be secrets: {', '.join(secret)}"
 
 
 # --- where it goes

@@ -76,6 +76,8 @@ class Asked:
     relock: str
     #: The project's file that nix was told of; empty where it was told of none.
     described: str = ""
+    #: Whether nix was given a copy of the flake (:mod:`ci_envs.nix.flake_copy`).
+    is_copied: bool = False
 
     @property
     def sentence(self) -> str:

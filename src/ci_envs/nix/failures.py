@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from ci_envs.errors import BrokenError, BuildError, LockError
 from ci_envs.nix.failure import LONGEST, Asked, Failure
-from ci_envs.nix.failure_rules import RULES, SUMMARY, of_evaluation
+from ci_envs.nix.failure_rules import RULES, of_evaluation
+from ci_envs.nix.failure_world import SUMMARY
+from ci_envs.nix.flake_copy import COPY
 from ci_envs.nix.output import Message, Said, read_said
 from ci_envs.nix.own_files import own_file
 from ci_envs.nix.tool import NixOutcome
@@ -65,7 +67,8 @@ def _understood(outcome: Outcome, work: Work) -> Failure:
         last = one_line(" ".join(said.others[-3:]), LONGEST)
         return Failure("other", last or f"nix failed with exit code {outcome.returncode} and did not say why")
     described = _described(outcome.argv, work.project)
-    asked = Asked(message, said, work.project, work.policy.offline, work.lock_command("--upgrade"), described)
+    copied, relock = any(COPY in word for word in outcome.argv), work.lock_command("--upgrade")
+    asked = Asked(message, said, work.project, work.policy.offline, relock, described, copied)
     return next((found for rule in RULES if (found := rule(asked)) is not None), of_evaluation(asked))
 
 

@@ -20,6 +20,7 @@ from ci_envs.endings import how_it_ended
 from ci_envs.errors import BuildError
 from ci_envs.layout import remove_tree
 from ci_envs.plain import one_line
+from ci_envs.redact import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -118,7 +119,9 @@ def run_script(
     found = read_environ(answer.read_bytes())
     variables = {name: value for name, value in found.items() if not name.startswith(_OWN)}
     asked = ("the shell's hook asks for input, and got none",) if (folder / "asked").exists() else ()
-    return State(variables, (*_complaint(outcome), *asked, *left))
+    # Its last words may be a secret that it has exported itself: the log has what it said, a record is handed on.
+    redact = Redactor.from_environment(variables)
+    return State(variables, (*map(redact, _complaint(outcome)), *asked, *left))
 
 
 def own_program(name: str, programs: str) -> str:

@@ -79,8 +79,6 @@ class WrittenImage(msgspec.Struct, frozen=True, kw_only=True):
     config: str
     #: Of the layers as tars, the lowest first.
     layers: tuple[str, ...]
-    #: Of the layers, compressed.
-    bytes: int
 
 
 def write_image(plan: ImagePlan, name: str, archive: Path, room: Path, *, root: Path = Path("/")) -> WrittenImage:
@@ -102,7 +100,6 @@ def write_image(plan: ImagePlan, name: str, archive: Path, room: Path, *, root: 
         manifest=manifest["digest"],
         config=config["digest"],
         layers=tuple(layer.diff_id for layer in layers),
-        bytes=sum(layer.size for layer in layers),
     )
 
 

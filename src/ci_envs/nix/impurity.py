@@ -1,17 +1,20 @@
-"""Whether a description that is no flake is evaluated to the same shell for another person at another time."""
+"""Whether a description is evaluated to the same shell for another person at another time."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci_envs.errors import LockError
 from ci_envs.nix.expressions import parse_file, read_expressions
 from ci_envs.nix.tool import run_classic
 
 if TYPE_CHECKING:
     from ci_envs.nix.described import Description
+    from ci_envs.nix.expressions import Expressions
     from ci_envs.nix.tool import Nix
     from ci_envs.work import Work
 
@@ -24,11 +27,14 @@ _SOMEBODY = {"HOME": "/homeless-shelter", "USER": "nobody", "LOGNAME": "nobody"}
 def warn_of_impurity(work: Work, nix: Nix, described: Description) -> None:
     """Evaluates twice, the second time as somebody else; a finding where the derivations differ.
 
-    What cannot be evaluated at all is left to whoever builds it. A flake is evaluated purely, and nothing is done.
+    What cannot be evaluated at all is left to whoever builds it. A flake is evaluated purely, so it is the same; where
+    it asks all the same, it gets an empty answer, and nix does not say so.
     """
     if described.kind == "flake":
+        with contextlib.suppress(LockError):  # of a file that it names and does not use
+            _tell_empty(work, _read(work, nix, described))
         return
-    found = read_expressions(work.project, described.file, partial(parse_file, work, nix))
+    found = _read(work, nix, described)
     first = _derivations(work, nix, described, {})
     if not first:
         return
@@ -42,6 +48,17 @@ def warn_of_impurity(work: Work, nix: Nix, described: Description) -> None:
     # Without a word of it in the project's files, it is nixpkgs that reads the user's own configuration.
     message += f": {name} stands in it" if name else ": it goes by something like ~/.config/nixpkgs"
     work.find("NIX007", "warning", "impure description", message, file=file, line=line)
+
+
+def _read(work: Work, nix: Nix, described: Description) -> Expressions:
+    return read_expressions(work.project, described.file, partial(parse_file, work, nix))
+
+
+def _tell_empty(work: Work, found: Expressions) -> None:
+    for name, file, line in found.asks:
+        if name.startswith("getEnv"):
+            message = f"{name} is empty in a flake, whoever asks; `${{NAME}}` in shellHook is what the machine has"
+            work.find("NIX023", "warning", "a flake sees no variables", message, file=file, line=line)
 
 
 def _is_answered_otherwise(ask: tuple[str, str, int]) -> bool:

@@ -7,6 +7,7 @@ could be made: where they leave something open, a finding has the line to write.
 from __future__ import annotations
 
 import hashlib
+import json
 import posixpath
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,21 +15,26 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ci_envs.errors import LockError, UsageError
+from ci_envs.layout import write_atomically
 from ci_envs.locks.flake_lock import NAME as FLAKE_LOCK
 from ci_envs.locks.flake_lock import read_flake_lock
 from ci_envs.locks.nix_pins import PLACES, read_pins
 from ci_envs.locks.nix_sources import read_json
 from ci_envs.model.lock import Lock
-from ci_envs.nix.described import FILES, describe
+from ci_envs.nearest import nearest
+from ci_envs.nix.described import FILES, describe, described_file, inputs_said
 from ci_envs.nix.expressions import numbered, parse_file, read_expressions
-from ci_envs.nix.failures import failure_of, lock_error
+from ci_envs.nix.failures import Failure, failure_of, lock_error
+from ci_envs.nix.flake_copy import as_nix_copies_it
 from ci_envs.nix.open_uses import say_open
 from ci_envs.nix.tool import find_nix, run_nix
 from ci_envs.patterns.requirement_locks import not_solved
+from ci_envs.settings import NIX_INPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ci_envs.errors import CiEnvsError
     from ci_envs.locks.flake_lock import FlakeInput, FlakeLock
     from ci_envs.locks.nix_pins import ReadPins
     from ci_envs.model.config import Config
@@ -36,7 +42,7 @@ if TYPE_CHECKING:
     from ci_envs.model.lock import Pin, Requirement
     from ci_envs.nix.described import Description
     from ci_envs.nix.expressions import Expressions
-    from ci_envs.nix.tool import Nix, NixOutcome
+    from ci_envs.nix.tool import Nix
     from ci_envs.project import Project
     from ci_envs.work import Work
 
@@ -44,6 +50,8 @@ __all__ = ["lock_nix", "read_lock_only"]
 
 #: What one message names of many.
 _SHOWN = 5
+
+_STALE = "does not match the inputs of flake.nix"
 
 
 def lock_nix(leg: Leg, work: Work) -> Lock:
@@ -53,9 +61,7 @@ def lock_nix(leg: Leg, work: Work) -> Lock:
     is pinned by nothing; :class:`ci_envs.errors.BrokenError` where the world failed.
     """
     described = describe(leg, work.project, work.config.nix)
-    lock = _lock_flake(work, described) if described.kind == "flake" else _lock_expressions(work, described)
-    _say_replaced(work, described, lock)
-    return lock
+    return _lock_flake(work, described) if described.kind == "flake" else _lock_expressions(work, described)
 
 
 def read_lock_only(project: Project, config: Config, *, direct: tuple[Requirement, ...] = ()) -> Lock:
@@ -63,9 +69,7 @@ def read_lock_only(project: Project, config: Config, *, direct: tuple[Requiremen
 
     Nothing is judged, and of a description that is no flake only the usual files of pins are seen.
     """
-    file = config.nix.file or next((name for name in FILES if project.exists(name)), FILES[0])
-    if not project.exists(file):
-        raise UsageError(f"there is no {file}", hint="nix.file names another")
+    file, _ = described_file(project, config.nix)
     if posixpath.basename(file) == FILES[0]:
         name = _beside(file)
         read = _read(project, name)
@@ -89,18 +93,23 @@ def read_lock_only(project: Project, config: Config, *, direct: tuple[Requiremen
 def _lock_flake(work: Work, described: Description) -> Lock:
     name, mode = _beside(described.file), work.policy.mode
     exists = _read(work.project, name) is not None  # a lock that is no lock is told by its line
+    told = None
     if mode == "update":
         _renew(work, described, name)
     elif mode != "frozen" or not exists:
-        _judge(work, described, name)
+        told = _judge(work, described, name)
     read = _read(work.project, name)
-    if read is None:
-        # nix writes none for a flake without inputs.
-        return _lock(work.project, "flake.lock", [described.file], (), work.selection.direct)
-    replaced = dict(described.inputs)
-    _say_newer(work, name, read)
-    _say_folders(work, name, (one for one in read.inputs if one.pin.name not in replaced))
-    return _lock(work.project, "flake.lock", [name], read.pins, work.selection.direct)
+    known = told or read
+    described = _without_unknown(work, described, known.declared if known else ())
+    # nix writes none for a flake without inputs.
+    names, pins = ([described.file], ()) if read is None else ([name], read.pins)
+    lock = _lock(work.project, "flake.lock", names, pins, work.selection.direct)
+    if read is not None:
+        replaced = dict(described.inputs)
+        _say_newer(work, name, read)
+        _say_folders(work, name, (one for one in read.inputs if one.pin.name not in replaced))
+    _say_replaced(work, described, lock)
+    return lock
 
 
 def _read(project: Project, name: str) -> FlakeLock | None:
@@ -108,44 +117,121 @@ def _read(project: Project, name: str) -> FlakeLock | None:
     return None if text is None else read_flake_lock(text, path=name)
 
 
-def _judge(work: Work, described: Description, name: str) -> None:
-    """Leaves flake.lock in sync, as nix itself says it: made or completed where the policy lets us."""
-    nix = _found(work)
-    outcome = run_nix(work, nix, "flake", "metadata", described.reference, "--json", "--no-update-lock-file", data=True)
-    if outcome:
-        _say_dirty(work, described, read_json(outcome.stdout, name))
-        return
-    failure = failure_of(outcome, work)
-    if failure.kind != "lock" or not failure.file:
+def _without_unknown(work: Work, described: Description, declared: tuple[str, ...]) -> Description:
+    """Without inputs that flake.nix does not have, of which nix says so in its log alone.
+
+    One that the project's own files name is a slip of the pen; the variable may be meant for another project as well,
+    and a lock that is not judged (``frozen``) may lack one.
+    """
+    unknown = [name for name, _ in described.inputs if name.partition("/")[0] not in declared]
+    is_shared = dict(work.config.nix.inputs) == inputs_said(work.environ.get(NIX_INPUTS, ""))
+    for name in unknown:
+        message = f"{name!r}, which nix.inputs names, is no input of the flake{nearest(name, declared)}"
+        if not is_shared and work.policy.mode != "frozen":
+            hint = f"it has {', '.join(declared)}" if declared else "it has none"
+            raise UsageError(message, file=described.file, hint=hint)
+        work.find("NIX010", "warning", "no such input", message, file=described.file)
+    return replace(described, inputs=tuple(one for one in described.inputs if one[0] not in unknown))
+
+
+def _judge(work: Work, described: Description, name: str) -> FlakeLock | None:
+    """Leaves flake.lock in sync, as nix itself says it: made or completed where the policy lets us.
+
+    What ``nix.inputs`` replaces is asked of nobody. A lock that differs in that alone is left as it is, and what nix
+    goes by in its place is answered.
+    """
+    nix, read, told = _found(work), _read(work.project, name), None
+    metadata: dict[str, Any] = {}
+    with as_nix_copies_it(work, nix, described) as seen:
+        if seen.inputs:
+            failure, metadata = _metadata(work, nix, seen, "--no-write-lock-file", *seen.overrides)
+            if failure:
+                raise lock_error(failure)
+            told = read_flake_lock(json.dumps(metadata.get("locks")), path=name)
+        failure = _lacking(told, read) if told else None
+        # nix fetches an input that the lock lacks before it says so.
+        if failure is None:
+            failure, metadata = _metadata(work, nix, seen, "--no-update-lock-file", network=told is None)
+    _say_dirty(work, described, metadata)
+    if failure is None:
+        return None
+    if told is None and (failure.kind != "lock" or not failure.file):
         raise lock_error(failure)
-    exists = work.project.exists(name)
     if work.policy.mode in ("locked", "frozen"):
-        hint = f"renew it with: {work.lock_command()}"
-        raise lock_error(replace(failure, file=name, hint=hint)) if exists else _no_lock(name, work.lock_command())
-    _write(work, name, nix, "lock", described.reference)
+        raise _out_of_sync(work, name, failure, exists=read is not None)
+    if told is not None and _but(told, described) == _but(read, described):
+        return told
+    _write(work, described, name, nix, "lock")
+    return None
+
+
+def _metadata(
+    work: Work, nix: Nix, seen: Description, *words: str, network: bool = True
+) -> tuple[Failure | None, dict[str, Any]]:
+    """Why nix cannot say what the flake is, or what it says."""
+    outcome = run_nix(work, nix, "flake", "metadata", seen.reference, "--json", *words, network=network, data=True)
+    return (None, read_json(outcome.stdout, seen.file)) if outcome else (failure_of(outcome, work), {})
+
+
+def _lacking(told: FlakeLock, read: FlakeLock | None) -> Failure | None:
+    """That a lock has not all inputs of flake.nix."""
+    names = [one for one in told.declared if read is None or one not in read.declared]
+    return Failure("lock", f"{_STALE}: it lacks {', '.join(names)}") if names else None
+
+
+def _but(lock: FlakeLock | None, described: Description) -> set[object]:
+    """What a lock says of all inputs but those that are replaced."""
+    said = [] if lock is None else [(pin.name, pin) for pin in lock.pins] + list(lock.follows.items())
+    return {
+        (name, what)
+        for name, what in said
+        if not any(name == other or name.startswith(f"{other}/") for other, _ in described.inputs)
+    }
+
+
+def _out_of_sync(work: Work, name: str, failure: Failure, *, exists: bool) -> CiEnvsError:
+    if not exists:
+        return _no_lock(name, work.lock_command())
+    sentence = failure.sentence if failure.kind == "lock" else _STALE
+    return LockError(sentence, file=name, hint=f"renew it with: {work.lock_command()}")
 
 
 def _renew(work: Work, described: Description, name: str) -> None:
     nix = _found(work)
     # Until 2.19 what followed was the flake; since then it is names of inputs.
     flag = ("--flake",) if nix.at_least(2, 19) else ()
-    _write(work, name, nix, "update", *flag, described.reference)
+    _write(work, described, name, nix, "update", *flag)
 
 
-def _write(work: Work, name: str, nix: Nix, *words: str) -> None:
+def _write(work: Work, described: Description, name: str, nix: Nix, *words: str) -> None:
     """One writer at a time: the legs of a project share its flake.lock."""
     with work.alone(f"project-{work.project_key}"):
         work.begins()
         work.project.forget(name)  # another leg may have written it meanwhile
         before = work.project.text(name)
-        outcome: NixOutcome = run_nix(work, nix, "flake", *words)
-        if not outcome:
-            raise lock_error(failure_of(outcome, work))
+        with as_nix_copies_it(work, nix, described) as seen:
+            outcome = run_nix(work, nix, "flake", *words, seen.reference)
+            if not outcome:
+                raise lock_error(_of_writing(failure_of(outcome, work), described))
+            _take_back(work, name, seen, before)
         work.project.forget(name)
     after = work.project.text(name)
     if after is not None and after != before:
         verb = "made" if before is None else "renewed"
         work.find("LOCK003", "info", f"lock {verb}", f"{name} was {verb}: commit it", file=name)
+
+
+def _take_back(work: Work, name: str, seen: Description, before: str | None) -> None:
+    """What nix wrote beside a copy of the flake."""
+    written = seen.source / FLAKE_LOCK if seen.source else None
+    if written and written.is_file() and (data := written.read_bytes()) != (before or "").encode():
+        write_atomically(work.project.path(name), data)
+
+
+def _of_writing(failure: Failure, described: Description) -> Failure:
+    if not (failure.is_worlds and described.inputs):
+        return failure
+    return replace(failure, hint=f"{failure.hint}; a lock that is written has what nix.inputs replaces, too")
 
 
 def _no_lock(name: str, command: str) -> LockError:
@@ -194,6 +280,7 @@ def _lock_expressions(work: Work, described: Description) -> Lock:
     found = read_expressions(work.project, described.file, partial(parse_file, work, nix))
     say_open(work, nix, described, found)
     lock = _of_expressions(work, found)
+    _say_replaced(work, described, lock)
     _say_pin_files(work, found.pin_files)
     if work.policy.solve and work.policy.mode == "locked":
         not_solved(work, lock.path)

@@ -35,6 +35,8 @@ _ERROR, _INFO = 0, 3
 _COPY, _TRANSFER, _BUILDS, _BUILD, _FETCH = 100, 101, 104, 105, 112
 _LOG_LINE, _PHASE, _PROGRESS = 101, 104, 105
 
+_COPIED_TO = {"file": "keeping", "ssh": "sending", "ssh-ng": "sending"}
+
 _FINAL: Final = re.compile(r"^ *error: ?", re.MULTILINE)
 _PLACE: Final = re.compile(r"^ *at (?P<file>\S.*?):(?P<line>\d+)(?::\d+)?:?(?: \(source not available\))?$")
 # What stands below a message: its place, the source around it, a frame of the trace, advice.
@@ -186,9 +188,6 @@ class Live:
     ``tell`` takes ``[2/5] building numpy-2.1.0: installPhase``.
     """
 
-    #: A line of data for programs is cut in the log.
-    longest = 2000
-
     def __init__(self, tell: Callable[[str], object]) -> None:
         self._tell = tell
         self._names: dict[int, str] = {}
@@ -199,8 +198,7 @@ class Live:
         """The line for the log, with its end; empty for an event that a log does not need."""
         event = _event(line)
         if event is None:
-            shown = plain(line)
-            return shown if len(shown) <= self.longest else f"{shown[: self.longest]}... ({len(shown)} characters)\n"
+            return plain(line)
         shown = plain(self._shown(event)).rstrip()
         return f"{shown}\n" if shown else ""
 
@@ -237,11 +235,13 @@ class Live:
 
 
 def _name_of(event: _Event) -> str:
-    """``building hello-1.0``, ``fetching hello-1.0``, ``downloading https://...``."""
+    """``building hello-1.0``, ``fetching hello-1.0``, ``keeping hello-1.0``, ``downloading https://...``."""
     about = str(event.fields[0]) if event.fields else event.text
     found = _NAME.search(about)
     if event.type == _BUILD:
         return f"building {found['name'] if found else about}"
     if event.type == _COPY:
-        return f"fetching {found['name'] if found else about}"
+        # The path, from where, to where: `file:///the/cache`, `ssh-ng://builder`, else this machine's own store.
+        target = str(event.fields[2]).partition(":")[0] if len(event.fields) > 2 else ""
+        return f"{_COPIED_TO.get(target, 'fetching')} {found['name'] if found else about}"
     return f"downloading {about}" if event.type == _TRANSFER else event.text

@@ -6,13 +6,13 @@ A flake is evaluated from a copy in the store, and a message names the copy: ``/
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_envs.errors import UsageError
+from ci_envs.locks.nix_sources import from_nix32, nix32
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["line_quoting", "line_with", "own_file", "own_place", "with_own_names"]
 
 _COPY = re.compile(r"/[^\s'\"]*?/[0-9a-df-np-sv-z]{32}-[^/\s'\"]+/(?P<rest>[^\s'\"]*[^\s'\":,.])")
+# The same for a path that nothing else stands beside: it may have blanks.
+_IN_COPY = re.compile(r"/.*?/[0-9a-df-np-sv-z]{32}-[^/]+/(?P<rest>.+)")
 # Since 2.27 a flake may be evaluated where it lies, and is named by its reference.
 _LAZY = re.compile(r"\u00ab(?:path|git\+file):(?://)?(?P<top>/[^\u00bb?]*)[^\u00bb]*\u00bb(?P<rest>/.*)")
 
@@ -30,9 +32,6 @@ _HOLD_HASHES = ("*.nix", "flake.lock", "*.json", "*/*.nix", "*/*.json", "*/*/*.n
 
 #: A shorter word is found everywhere.
 _TELLING = 5
-
-# https://nix.dev/manual/nix/latest/command-ref/nix-hash#opt-base32: no e, o, u, t
-_DIGITS = "0123456789abcdfghijklmnpqrsvwxyz"
 
 
 def own_place(places: Iterable[tuple[str, int]], project: Project) -> tuple[str, int]:
@@ -44,7 +43,7 @@ def own_file(path: str, project: Project) -> str:
     """The project's name for a file; empty where it is none of the project's."""
     if lazy := _LAZY.fullmatch(path):
         path = lazy["top"].rstrip("/") + lazy["rest"]
-    if copy := _COPY.fullmatch(path):
+    if copy := _IN_COPY.fullmatch(path):
         return _original(Path(path), copy["rest"], project)
     inside = Path(path)
     if not inside.is_relative_to(project.root):
@@ -104,25 +103,11 @@ def _forms(digest: str) -> tuple[str, ...]:
     data = _bytes(coded)
     if not algorithm or not data:
         return (digest,)
-    return (digest, base64.b64encode(data).decode(), _base_32(data), data.hex())
+    return (digest, base64.b64encode(data).decode(), nix32(data), data.hex())
 
 
 def _bytes(coded: str) -> bytes:
     try:
-        return base64.b64decode(coded, validate=True) if coded.endswith("=") or "+" in coded else _from_base_32(coded)
-    except (binascii.Error, ValueError, OverflowError):
+        return base64.b64decode(coded, validate=True) if coded.endswith("=") or "+" in coded else from_nix32(coded)
+    except ValueError:
         return b""
-
-
-def _from_base_32(coded: str) -> bytes:
-    """Least significant first, from the end: https://github.com/NixOS/nix, ``src/libutil/base-nix-32.cc``."""
-    number = 0
-    for digit in coded:
-        number = number << 5 | _DIGITS.index(digit)
-    return number.to_bytes(len(coded) * 5 // 8, "little")
-
-
-def _base_32(data: bytes) -> str:
-    number = int.from_bytes(data, "little")
-    places = (len(data) * 8 - 1) // 5 + 1
-    return "".join(_DIGITS[number >> 5 * place & 31] for place in reversed(range(places)))

@@ -12,6 +12,7 @@ import re
 import signal
 import threading
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from ci_envs.digest import Difference
 from ci_envs.environments.nix_shell import read_closure, read_shell
 from ci_envs.layout import Layout, held, remove_tree
 from ci_envs.nix.binary_cache import cache_words
+from ci_envs.nix.check_traces import Traces
 from ci_envs.nix.closure import closure_digest, nar_hashes
 from ci_envs.nix.failures import build_error, failure_of
 from ci_envs.nix.tool import find_nix, run_classic
@@ -55,8 +57,8 @@ _GOT = re.compile(r"got: +(\S+)")
 def verify_nix(order: Order, observer: Observer) -> Verdict:
     """Builds the leg's shell, then again what this machine built of it.
 
-    The shell that stands there is left alone, and nothing of this stays: not its folder, and no ``.check`` in the
-    store. Raises :class:`BuildError` where something cannot be built, the second time or the first.
+    The shell that stands there is left alone, and nothing of this stays: not its folder, and nothing in the store
+    (check_traces.py). Raises :class:`BuildError` where something cannot be built, the second time or the first.
     """
     folder = order.layout.state / "verify" / order.leg.id
     apart = replace(
@@ -97,9 +99,13 @@ def _signals_stop_it() -> Iterator[None]:
 
 def _alone_in_store(order: Order) -> contextlib.AbstractContextManager[tuple[int, ...]]:
     """Two that check one path at once would remove each other's ``.check``."""
+    return held(_own_folder(order) / "check.lock", "another verification builds in this store")
+
+
+def _own_folder(order: Order) -> Path:
     folder = usable_folder(cache_root(order.environ)) / "nix"
     folder.mkdir(exist_ok=True)
-    return held(folder / "check.lock", "another verification builds in this store")
+    return folder
 
 
 @dataclass
@@ -113,6 +119,8 @@ class _Rebuilding:
     top: str
     #: What lets a call of nix take from the project's binary cache what checking needs.
     words: tuple[str, ...]
+    #: Where what is left in the store by an interrupt is written down.
+    ledger: Path
     found: list[Difference] = field(default_factory=list)
     #: What a path has in place of its first hash.
     hashes: dict[str, str] = field(default_factory=dict)
@@ -126,10 +134,17 @@ class _Rebuilding:
         work.hold = hold
         work.progress = lambda text: observer.stage_says(order.leg, text)
         nix = find_nix(order.environ)
-        return cls(work, nix, read_closure(work.prefix), read_shell(work.prefix).top, cache_words(work, nix))
+        closure, top = read_closure(work.prefix), read_shell(work.prefix).top
+        return cls(work, nix, closure, top, cache_words(work, nix), _own_folder(order) / "checking.json")
+
+    @cached_property
+    def traces(self) -> Traces:
+        """What checking leaves in the store."""
+        return Traces(self.ledger, self._discard)
 
     def verdict(self) -> Verdict:
         """All of it, in the order in which things were built."""
+        self.traces.clear()  # of a verification that was killed
         self._read()
         groups = self._groups()
         for number, (drv, paths) in enumerate(groups.items(), 1):
@@ -167,21 +182,18 @@ class _Rebuilding:
         return groups
 
     def _check(self, drv: str, paths: Sequence[StorePath]) -> None:
-        others = [Path(f"{one.path}.check") for one in paths]
-        self._discard(others)  # of a verification that was killed
-        try:
+        with self.traces.watched(Path(drv)):
             outcome = self._built(drv)
+            for kept in _KEPT_FOLDER.findall(outcome.stderr):
+                self._discard(Path(kept))
             if outcome.returncode == _NOT_DETERMINISTIC:
-                self._compare(paths)
+                self._compare()
             elif outcome.returncode == _HASH_MISMATCH:
                 self._note_mismatch(paths, outcome)
             elif not outcome:
                 failure = failure_of(outcome, self.work)
                 raise build_error(replace(failure, sentence=f"{paths[0].name}, a second time: {failure.sentence}"))
             self.checked += len(paths)
-            self._discard([Path(kept) for kept in _KEPT_FOLDER.findall(outcome.stderr)])
-        finally:
-            self._discard(others)
 
     def _built(self, drv: str) -> NixOutcome:
         """Checking needs each output of the derivation; one that the shell does not need may have been collected."""
@@ -192,14 +204,13 @@ class _Rebuilding:
             return run_classic(self.work, self.nix, "nix-store", *checking)
         return outcome
 
-    def _compare(self, paths: Sequence[StorePath]) -> None:
-        """nix ends at the first output that differs."""
-        for one in paths:
-            other = f"{one.path}.check"
-            if os.path.lexists(other):
-                self.found += tree_differences(Path(one.path), Path(other), one.path)
-                now = nar_hashes(self.nix, self.work.tool_environment, [other])
-                self.hashes[one.path] = now.get(other, "")
+    def _compare(self) -> None:
+        """nix ends at the first output that differs, which may be one that the shell has no need of."""
+        for other in self.traces.kept():
+            first = other.with_suffix("")
+            self.found += tree_differences(first, other, str(first))
+            now = nar_hashes(self.nix, self.work.tool_environment, [str(other)])
+            self.hashes[str(first)] = now.get(str(other), "")
 
     def _note_mismatch(self, paths: Sequence[StorePath], outcome: NixOutcome) -> None:
         """A download with a fixed hash: what is there now is another file."""
@@ -208,14 +219,12 @@ class _Rebuilding:
         reason = f"what is fetched now is another file{f': got {got[1]}' if got else ''}"
         self.found.append(Difference(paths[0].path, "different", reason))
 
-    def _discard(self, paths: Sequence[Path]) -> None:
+    def _discard(self, path: Path) -> None:
         """Removes what ``--keep-failed`` kept. nix is asked where a daemon owns it, unless the run is being ended."""
-        for path in paths:
-            if os.path.lexists(path):
-                with contextlib.suppress(OSError):
-                    remove_tree(path)
-                if os.path.lexists(path) and path.parent == Path(self.top).parent:
-                    run_classic(self.work, self.nix, "nix-store", "--delete", str(path), network=False)
+        with contextlib.suppress(OSError):
+            remove_tree(path)
+        if os.path.lexists(path) and path.parent == Path(self.top).parent and not command.stopping():
+            run_classic(self.work, self.nix, "nix-store", "--delete", str(path), network=False)
 
     def _second(self) -> Closure:
         rows = (

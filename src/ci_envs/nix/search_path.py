@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_envs.cache import Remembered, cache_root
-from ci_envs.locks.nix_sources import is_revision
+from ci_envs.locks.nix_sources import is_revision, nix32
 from ci_envs.nix.tool import run_classic
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def commit_hash(folder: Path) -> str:
     digest = hashlib.sha256(_text(b"nix-archive-1"))
     for piece in _node(folder.resolve(), but=frozenset(map(os.fsencode, CHANNELS_OWN))):
         digest.update(piece)
-    return _nix32(digest.digest())
+    return nix32(digest.digest())
 
 
 # The format is that of figure 5.2 in E. Dolstra's thesis: https://edolstra.github.io/pubs/phd-thesis.pdf
@@ -143,8 +143,3 @@ def _node(path: Path, *, but: frozenset[bytes] = frozenset()) -> Iterator[bytes]
 
 def _text(data: bytes) -> bytes:
     return len(data).to_bytes(8, "little") + data + bytes(-len(data) % 8)
-
-
-def _nix32(digest: bytes) -> str:
-    number = int.from_bytes(digest, "little")
-    return "".join("0123456789abcdfghijklmnpqrsvwxyz"[number >> 5 * place & 31] for place in reversed(range(52)))

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from ci_envs import environ, stragglers
+from ci_envs.environments.nix_shell import home_of
 from ci_envs.errors import BuildError
 from ci_envs.model.shell import Shell
 from ci_envs.nix.binary_cache import cache_failure, cache_words
 from ci_envs.nix.direnv import apply_envrc
 from ci_envs.nix.failures import build_error, failure_of
+from ci_envs.nix.flake_copy import as_nix_copies_it
 from ci_envs.nix.hook import run_script, scratch
 from ci_envs.nix.tool import run_classic, run_nix
 
@@ -45,6 +47,9 @@ _NOT_THE_SHELLS = (
 #: Of a shell that is running, and of the folder that the hook had for itself.
 _PASSING = ("_", "PWD", "OLDPWD", "SHLVL")
 _TEMPORARY = ("NIX_BUILD_TOP", "TMPDIR", "TEMPDIR", "TEMP", "TMP")
+#: What commands see of a pure shell's caller and the hook does not: what it exports of these is the shell's, also where
+#: the one for whom it was made has the very same. The others say who one is and how the network is reached.
+_OF_COMMANDS = ("LANG", "TZ", "PAGER", "NO_COLOR", "FORCE_COLOR", "DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET")
 #: What nixpkgs sets so that a builder trusts nobody (pkgs/stdenv/generic/setup.sh).
 _NO_CERTIFICATES = "/no-cert-file.crt"
 #: Files that print-dev-env removes when it ends.
@@ -110,16 +115,18 @@ def make_shell(work: Work, nix: Nix, described: Description, profile: Path) -> S
         after = run_script(work, script, before, place, programs=found.programs, file=described.file)
         after = apply_envrc(work, described, after, place, programs=found.programs)
         shell = finish_shell(found, before, after, place.folder, work)
-    shell = msgspec.structs.replace(shell, top=top, drv=_deriver(work, nix, top))
+    home = home_of(work.environ) if _of_home(work, shell) else ""
+    shell = msgspec.structs.replace(shell, top=top, drv=_deriver(work, nix, top), home=home)
     tell_findings(work, shell, described.file)
     return shell
 
 
 def _evaluate(work: Work, nix: Nix, described: Description, profile: Path) -> Evaluated:
-    words = ("--json", "--profile", str(profile), *described.words, *more_words(described), *cache_words(work, nix))
-    outcome = run_nix(work, nix, "print-dev-env", *words, data=True, env=_as_nix_shell(work, described))
-    if not outcome:
-        raise cache_failure(work, outcome) or build_error(failure_of(outcome, work))
+    with as_nix_copies_it(work, nix, described) as seen:
+        words = ("--json", "--profile", str(profile), *seen.words, *more_words(seen), *cache_words(work, nix))
+        outcome = run_nix(work, nix, "print-dev-env", *words, data=True, env=_as_nix_shell(work, described))
+        if not outcome:
+            raise cache_failure(work, outcome) or build_error(failure_of(outcome, work))
     try:
         return msgspec.json.decode(outcome.stdout, type=Evaluated)
     except msgspec.MsgspecError as error:
@@ -168,9 +175,11 @@ def _deriver(work: Work, nix: Nix, top: str) -> str:
 
 
 def _before(work: Work, place: Scratch) -> dict[str, str]:
-    """What the hook sees of the caller's variables: what commands will see. The caller's PATH begins at a divider."""
+    """What the hook sees of the caller's variables. The caller's PATH begins at a divider."""
     if work.config.nix.pure:
         made = environ.pure_environment(work.environ)
+        for name in _OF_COMMANDS:
+            made.pop(name, None)
         path = [place.divider]
     else:
         made = environ.project_environment(work.environ, path=(), variables={}, hide=(_OWN_PROGRAMS,))
@@ -249,15 +258,20 @@ def _python(path: tuple[str, ...]) -> str:
 
 def tell_findings(work: Work, shell: Shell, file: str) -> None:
     """What is to be said of a shell that works here."""
-    home = work.environ.get("HOME", "").rstrip("/")
-    for name, value in sorted(shell.variables.items()):
-        if home and _holds(value, home, str(work.project.root)):
-            message = f"{name} holds {home}: it is another one for another user, and on another machine"
-            work.find(_DEPENDS_ON_HOME, "warning", "the shell depends on HOME", message, file=file)
+    for name in _of_home(work, shell):
+        message = f"{name} holds your HOME, {home_of(work.environ)}: whoever has another one gets another shell, and "
+        message += "may see other files; a folder below $PWD is everybody's"
+        work.find(_DEPENDS_ON_HOME, "warning", "the shell depends on HOME", message, file=file)
     if shell.python and not Path(shell.python).is_relative_to(Path(shell.top).parent):
         shown = work.layout.shown(Path(shell.python))
         message = f"the shell's Python is {shown}, which is no part of its closure: nix knows no hash of it"
         work.find(_FOREIGN_PYTHON, "info", "Python is not nix's", message, file=file)
+
+
+def _of_home(work: Work, shell: Shell) -> list[str]:
+    """The variables that hold the caller's home folder."""
+    home, root = home_of(work.environ), str(work.project.root)
+    return sorted(name for name, value in shell.variables.items() if home and _holds(value, home, root))
 
 
 def _holds(value: str, home: str, root: str) -> bool:

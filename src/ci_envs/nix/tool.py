@@ -41,6 +41,14 @@ PLACES = ("/nix/var/nix/profiles/default/bin", "/run/current-system/sw/bin")
 _OS = {"macos": "darwin"}
 
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
+# `--offline` leaves out binary caches and what is old; fetchers still ask their server, once. So whatever goes by curl
+# or git, in a builder too, is sent where nobody answers. Lower case counts first, and HTTP_PROXY for nothing (curl(1)).
+_NOBODY = {
+    **dict.fromkeys(("http_proxy", "https_proxy", "ftp_proxy", "all_proxy"), "http://127.0.0.1:9"),
+    **dict.fromkeys(("no_proxy", "NO_PROXY"), ""),
+    "GIT_SSH_COMMAND": "echo Network is unreachable >&2; false",
+    "GIT_SSH_VARIANT": "ssh",  # git would ask it for its options, and refuse an address with a port
+}
 # An error says where it was found, and a builder's words cannot be taken for nix's.
 _FORMAT = ("--log-format", "internal-json", "--show-trace")
 
@@ -107,12 +115,15 @@ def run_nix(
     """Runs ``nix WORDS`` over the project, logged with its trace and with what builders say.
 
     Without ``network``, or where the policy says so, nothing is fetched, not even from a ``file:`` cache: whoever
-    wants that adds ``--option substitute true`` and names it. ``data``: standard output is for programs, and comes
-    back as it is, unredacted. ``env`` is added to the tool environment. A failure is the caller's to read
-    (:func:`ci_envs.nix.failures.failure_of`); nix itself has tried downloads again by then.
+    wants that adds ``--option substitute true`` and names it. ``data``: standard output is for programs; it comes
+    back as it is, unredacted, and is in no log. ``env`` is added to the tool environment. A failure is the caller's
+    to read (:func:`ci_envs.nix.failures.failure_of`); nix itself has tried downloads again by then.
     """
-    reached = () if network and not work.policy.offline else ("--offline",)
-    return _run(work, (nix.program, *_FEATURES, *_FORMAT, *reached, *words), data=data, env=env)
+    alone = not network or work.policy.offline
+    reached = ("--offline",) if alone else ()
+    return _run(
+        work, (nix.program, *_FEATURES, *_FORMAT, *reached, *words), data=data, env=_variables(env, alone=alone)
+    )
 
 
 def run_classic(
@@ -125,15 +136,21 @@ def run_classic(
     env: Mapping[str, str] | None = None,
 ) -> NixOutcome:
     """The same for ``nix-store``, ``nix-build``, ``nix-instantiate``, which know no ``--offline``."""
-    reached = () if network and not work.policy.offline else ("--option", "substitute", "false")
-    return _run(work, (nix.sibling(program), *_FEATURES, *_FORMAT, *reached, *words), data=data, env=env)
+    alone = not network or work.policy.offline
+    reached = ("--option", "substitute", "false") if alone else ()
+    argv = (nix.sibling(program), *_FEATURES, *_FORMAT, *reached, *words)
+    return _run(work, argv, data=data, env=_variables(env, alone=alone))
 
 
-def _run(work: Work, argv: tuple[str | Path, ...], *, data: bool, env: Mapping[str, str] | None) -> NixOutcome:
+def _variables(more: Mapping[str, str] | None, *, alone: bool) -> dict[str, str]:
+    return {**(_NOBODY if alone else {}), **(more or {})}
+
+
+def _run(work: Work, argv: tuple[str | Path, ...], *, data: bool, env: Mapping[str, str]) -> NixOutcome:
     request = command.Command(
         argv=tuple(map(str, argv)),
         cwd=work.project.root,
-        env={**work.tool_environment, **(env or {})},
+        env={**work.tool_environment, **env},
         timeout=TOOL_TIMEOUT_SECONDS,
         log=work.log,
         hold=work.hold,

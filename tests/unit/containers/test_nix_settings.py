@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ci_envs.containers.nix_settings import fetching_settings
+import pytest
+
+from ci_envs.containers.nix_settings import fetching_settings, trusted_keys, with_caches
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,3 +51,22 @@ def test_a_file_of_no_text_and_lines_of_no_setting_are_passed_over(tmp_path: Pat
     folder = conf(tmp_path / "etc/nix", "")
     (folder / "nix.conf").write_bytes(b"\xff\xfe\nsubstitute\n= x\nsubstitute = true\n")
     assert fetching_settings({}, tmp_path) == "substitute = true\n"
+
+
+@pytest.mark.parametrize("said", ["", "substitute = true\n", "substitute = false\nsubstitute = true\n"])
+def test_caches_of_ours_are_asked_beside_the_users(said: str) -> None:
+    settings = f"{said}substituters = https://a.example\n"
+    assert with_caches(settings, ["file:///a", "file:///b"], ["ours:1"]) == (
+        f"{settings}extra-substituters = file:///a file:///b\nextra-trusted-public-keys = ours:1\n"
+    )
+
+
+def test_who_substitutes_nothing_has_caches_of_ours_alone() -> None:
+    settings = "substituters = https://a.example\nsubstitute = false\n"
+    assert with_caches(settings, ["file:///a"]) == f"{settings}substitute = true\nsubstituters = file:///a\n"
+    assert with_caches(settings, []) == settings
+
+
+def test_keys_are_those_of_every_line() -> None:
+    said = "trusted-public-keys = a:1 b:2\naccess-tokens = x=y\nextra-trusted-public-keys = c:3\n"
+    assert trusted_keys(said) == ["a:1", "b:2", "c:3"]

@@ -80,15 +80,17 @@ def test_where_things_lie_is_mounted_and_nothing_of_it_is_copied_into_the_shells
     assert "--mount=type=bind,target=/ci-envs/tree/fruit \\\n" in text
     assert "--mount=type=bind,from=ci-envs-input-0,target=/ci-envs/inputs/0/nixpkgs \\\n" in text
     assert "COPY" not in text
+    kept = "--mount=type=bind,from=ours,target=/ci-envs/binary-cache \\\n"
+    assert kept in stage(a_plan(kept="ours"), "shell")
+    assert kept not in render_nix(a_plan())
     below = PLANS["below"]
     assert stage(below, "shell").count("--mount=type=bind,source=examples/fruit,target=/app,rw") == 2
     assert 'COPY --chown=10001:10001 ["examples/fruit", "/app"]' in stage(below, FINAL)
 
 
 def test_what_was_built_before_is_used_unless_all_is_to_be_built_anew() -> None:
-    assert "substituters" in stage(a_plan(), "shell")
+    assert "id=ci-envs-nix-paths" in stage(a_plan(), "shell")
     anew = stage(a_plan(cached=False), "shell")
-    assert "substituters" not in anew
     assert "id=ci-envs-nix-paths" not in anew
     assert "nix copy" not in anew
 

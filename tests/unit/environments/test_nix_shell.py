@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from tests.support.environments import an_inventory, dist
 
+from ci_envs.environments import nix_shell
 from ci_envs.environments.host import HostEnvironment
 from ci_envs.environments.nix_shell import (
     CLOSURE_NAME,
@@ -16,7 +17,9 @@ from ci_envs.environments.nix_shell import (
     read_closure,
     read_shell,
     shell_variables,
+    why_unfit,
     with_closure,
+    write_shell,
 )
 from ci_envs.errors import BuildError
 from ci_envs.model.closure import Closure, StorePath
@@ -93,6 +96,48 @@ def test_a_shell_that_the_store_has_lost_cannot_be_used(tmp_path: Path) -> None:
 
     with pytest.raises(BuildError, match="the store no longer has the shell of envs"):
         environment.run(["true"])
+
+
+def test_a_shell_that_holds_its_makers_home_is_nobody_elses(tmp_path: Path) -> None:
+    made = msgspec.structs.replace(shell(CACHE="/home/me/.cache"), home="/home/me")
+    folder = prefix(tmp_path, made)
+
+    assert HostEnvironment(folder, caller=CALLER).variables["CACHE"] == "/home/me/.cache"
+    with pytest.raises(BuildError, match="it holds HOME, which was /home/me and is /home/you") as caught:
+        HostEnvironment(folder, caller={"HOME": "/home/you"}).run(["true"])
+    assert caught.value.hint == "build it for this one with: ci-envs run --only envs"
+
+
+@pytest.mark.parametrize(
+    ("home", "now", "why"),
+    [
+        ("/home/me", {"HOME": "/home/me/"}, ""),
+        ("/home/me", {"HOME": "/home/you"}, "it holds HOME, which was /home/me and is /home/you"),
+        ("/home/me", {}, "it holds HOME, which was /home/me and is not set"),
+        ("", {"HOME": "/home/you"}, ""),
+    ],
+)
+def test_another_home_is_a_reason_to_build_where_a_variable_holds_it_alone(
+    tmp_path: Path, home: str, now: dict[str, str], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = prefix(tmp_path, msgspec.structs.replace(shell(), home=home))
+    monkeypatch.setattr(nix_shell, "_STATE", roots(tmp_path, folder / f"{PROFILE}-1-link"))
+
+    assert why_unfit(folder, now) == why
+    (folder / f"{PROFILE}-1-link").unlink()
+    assert why_unfit(folder, now) == "the store no longer has it"
+
+
+def test_what_a_hook_exports_is_kept_for_its_owner_alone(tmp_path: Path) -> None:
+    made = shell(API_TOKEN="hunter22")
+    before = os.umask(0)
+    try:
+        write_shell(tmp_path, made)
+    finally:
+        os.umask(before)
+
+    assert read_shell(tmp_path) == made
+    assert (tmp_path / SHELL_NAME).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_shell_without_python_has_an_interpreter_without_a_version(tmp_path: Path) -> None:

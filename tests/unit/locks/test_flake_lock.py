@@ -68,6 +68,13 @@ def test_the_keys_that_nix_gives_the_nodes_change_nothing() -> None:
     assert read_flake_lock(other).pins == read_flake_lock(text).pins
 
 
+def test_what_flake_nix_calls_its_inputs_is_known_of_those_that_follow_another_too() -> None:
+    node = {"locked": {"type": "path", "path": "./a", "narHash": f"sha256-{'A' * 43}="}, "original": {}}
+    root = {"inputs": {"b": ["a"], "a": "a_2"}}
+    text = json.dumps({"nodes": {"a_2": node, "root": root}, "root": "root", "version": 7})
+    assert read_flake_lock(text).declared == ("a", "b")
+
+
 def test_what_follows_an_input_is_found_by_either_name() -> None:
     lock = read_flake_lock(load("flake-several-nixpkgs")[1])
     assert lock.find("lanzaboote/crane/nixpkgs") == lock.find("nixpkgs") is not None

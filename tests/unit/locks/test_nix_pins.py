@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ci_envs.errors import LockError
 from ci_envs.locks.nix_pins import ReadPins, read_pins
-from ci_envs.locks.nix_sources import is_revision, nix_sha256, public_address, version_of
+from ci_envs.locks.nix_sources import from_nix32, is_revision, nix32, nix_sha256, public_address, version_of
 
 CASES = Path(__file__).parents[2] / "cases" / "nix-locks"
 KNOWN = {"tool", "pins", "unfixed", "same_as", "error"}
@@ -89,7 +89,18 @@ def test_a_hash_is_the_same_in_every_spelling(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "sha256-", NOTHING[:-1], NOTHING_32[:-1], NOTHING_64[:-1], f"sha512-{NOTHING_64}", "e" * 52, "é" * 64]
+    "text",
+    [
+        "",
+        "sha256-",
+        NOTHING[:-1],
+        NOTHING_32[:-1],
+        NOTHING_64[:-1],
+        f"sha512-{NOTHING_64}",
+        "e" * 52,
+        "z" * 52,
+        "é" * 64,
+    ],
 )
 def test_what_is_no_sha256_is_none(text: str) -> None:
     assert nix_sha256(text) == ""
@@ -98,6 +109,12 @@ def test_what_is_no_sha256_is_none(text: str) -> None:
 @given(st.binary(min_size=32, max_size=32))
 def test_base_64_and_base_16_are_the_same_bytes(data: bytes) -> None:
     assert nix_sha256(f"sha256-{base64.b64encode(data).decode()}") == nix_sha256(data.hex()) == f"sha256:{data.hex()}"
+
+
+@given(st.binary(max_size=70))
+def test_base_32_is_the_same_bytes(data: bytes) -> None:
+    assert from_nix32(nix32(data)) == data
+    assert len(data) != 32 or nix_sha256(nix32(data)) == f"sha256:{data.hex()}"
 
 
 def test_a_pin_is_called_by_what_is_known_of_it() -> None:

@@ -11,8 +11,9 @@ from tests.support.work import a_leg, a_work
 from ci_envs.capture import Outcome
 from ci_envs.errors import BrokenError, UsageError
 from ci_envs.model.config import Config, NixConfig
-from ci_envs.nix.binary_cache import cache_failure, cache_folder
+from ci_envs.nix.binary_cache import cache_failure
 from ci_envs.nix.cache_entries import Entry, forget_unfinished, info_file, read_entries, take_out
+from ci_envs.nix.cache_folder import cache_folder, filled_cache
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +60,17 @@ def test_an_absolute_folder_may_lie_anywhere(tmp_path: Path) -> None:
 
 def test_no_folder_is_no_cache(tmp_path: Path) -> None:
     assert cache_folder(a_job(tmp_path, "")) is None
+    assert filled_cache(a_job(tmp_path, "")) is None
+
+
+def test_a_folder_is_filled_once_nix_has_put_something_there(tmp_path: Path) -> None:
+    work = a_job(tmp_path, "kept")
+    a_cache(tmp_path / "kept")
+    assert filled_cache(work) is None
+
+    (tmp_path / "kept/nix-cache-info").touch()
+
+    assert filled_cache(work) == tmp_path.resolve() / "kept"
 
 
 @pytest.mark.parametrize("name", ["../kept", "link", "link/kept"])

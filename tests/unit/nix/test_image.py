@@ -56,7 +56,6 @@ def written(plan: ImagePlan, folder: Path, name: str = "localhost/ci-envs:leg", 
     image = read_image(folder / "image.tar")
     assert (told.manifest, told.config) == (image.manifest, image.config_digest)
     assert told.layers == tuple(layer.diff_id for layer in image.layers)
-    assert told.bytes == sum(layer.size for layer in image.layers)
     return image
 
 

@@ -69,6 +69,16 @@ def test_the_configured_file_says_which_lock_it_is(tmp_path: Path) -> None:
         read_lock_only(project, Config(nix=NixConfig(file="gone.nix")))
 
 
+@pytest.mark.parametrize(
+    ("envrc", "path"),
+    [("use nix\n", "shell.nix"), ("use flake ./ci\n", "ci/flake.lock"), ("use nix ci/shell.nix\n", "ci/shell.nix")],
+)
+def test_the_shell_that_envrc_names_says_which_lock_it_is(tmp_path: Path, envrc: str, path: str) -> None:
+    files = {"flake.nix": "", "shell.nix": "", "ci/flake.nix": "", "ci/flake.lock": FLAKE_LOCK, "ci/shell.nix": ""}
+    project = Project(write_project(tmp_path, {**files, ".envrc": envrc}))
+    assert read_lock_only(project, Config()).path == path
+
+
 def test_a_lock_that_is_none_is_an_error_that_names_it(tmp_path: Path) -> None:
     for name, text in (("flake.lock", "{"), ("npins/sources.json", json.dumps({"pins": {}, "version": 99}))):
         files = {"flake.nix" if name == "flake.lock" else "shell.nix": "", name: text}

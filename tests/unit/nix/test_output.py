@@ -179,12 +179,6 @@ def test_what_is_no_event_stands_in_the_log_as_it_is_but_without_escapes() -> No
     assert live("fatal: \x1b]0;title\x07no\n") == "fatal: no\n"
 
 
-def test_a_line_of_data_is_cut_in_the_log() -> None:
-    line = "x" * 5000
-
-    assert Live(lambda _text: None)(line) == f"{'x' * 2000}... (5000 characters)\n"
-
-
 def test_progress_tells_what_is_built_how_far_it_is_and_its_phase() -> None:
     told: list[str] = []
     live = Live(told.append)
@@ -208,6 +202,24 @@ def test_progress_tells_what_is_built_how_far_it_is_and_its_phase() -> None:
         "[2/5] downloading https://cache.example/x.narinfo",
         "[2/5] fetching git input 'git+https://git.example/x'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("where", "word"),
+    [
+        (["https://cache.example", "local"], "fetching"),
+        (["file:///kept", "daemon"], "fetching"),
+        (["local", "file:///kept"], "keeping"),
+        (["daemon", "ssh-ng://builder"], "sending"),
+        ([], "fetching"),
+    ],
+)
+def test_a_copy_is_told_by_where_it_goes(where: list[str], word: str) -> None:
+    told: list[str] = []
+
+    Live(told.append)(event("start", id=8, type=100, level=3, fields=[DRV.removesuffix(".drv"), *where]))
+
+    assert told == [f"{word} hello-1.0"]
 
 
 def test_progress_is_one_plain_line() -> None:

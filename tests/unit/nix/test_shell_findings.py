@@ -33,7 +33,7 @@ def test_a_value_that_holds_the_home_folder_is_told_of(tmp_path: Path, value: st
     (finding,) = told(tmp_path, CACHE=value)
 
     assert (finding.code, finding.severity, finding.file) == ("NIX020", "warning", "shell.nix")
-    assert finding.message == f"CACHE holds {HOME}: it is another one for another user, and on another machine"
+    assert finding.message.startswith(f"CACHE holds your HOME, {HOME}: whoever has another one gets another shell")
 
 
 @pytest.mark.parametrize("value", ["/home/meadow", f"/nix/store/x{HOME}/y", "me", ""])
