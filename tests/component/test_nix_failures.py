@@ -113,7 +113,7 @@ def test_a_flake_that_was_not_added_to_git_is_told_to_be_added(bench: Callable[.
 
     failure = here.fails("print-dev-env", str(here.work.project.root))
 
-    assert (failure.kind, failure.file, failure.hint) == ("untracked", "flake.nix", "git add flake.nix")
+    assert (failure.kind, failure.file, failure.hint) == ("untracked", "flake.nix", "`git add flake.nix`")
 
 
 def test_what_a_flake_imports_and_git_does_not_track_is_told_to_be_added(bench: Callable[..., Bench]) -> None:
@@ -122,7 +122,7 @@ def test_what_a_flake_imports_and_git_does_not_track_is_told_to_be_added(bench: 
 
     failure = here.fails("print-dev-env", str(here.work.project.root))
 
-    assert (failure.kind, failure.hint) == ("untracked", "git add shells.nix")
+    assert (failure.kind, failure.hint) == ("untracked", "`git add shells.nix`")
     assert (failure.file, failure.line) == ("flake.nix", 4)
 
 

@@ -338,7 +338,7 @@ def test_a_flake_that_git_does_not_track_is_an_error_that_says_git_add(
     work = make_work("auto", flake(inputs, "apple"), name="project")
     with pytest.raises(LockError, match="not tracked by git") as caught:
         lock(work)
-    assert (caught.value.file, caught.value.hint) == ("flake.nix", "git add flake.nix")
+    assert (caught.value.file, caught.value.hint) == ("flake.nix", "`git add flake.nix`")
 
 
 @pytest.mark.parametrize("name", ["a b", "a#b", "a?b", "a%b"])

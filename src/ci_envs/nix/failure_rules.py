@@ -103,10 +103,10 @@ def _of_untracked(asked: Asked) -> Failure | None:
     if not name:
         return None
     sentence = "is not tracked by git, and a flake in a git repository is made of the files that are"
-    hint = f"git add {shlex.quote(name)}"
+    hint = f"`git add {shlex.quote(name)}`"
     if asked.is_copied:
         sentence = "belongs to an environment or a cache, which a flake outside of git is given without"
-        hint = "keep it elsewhere, or have git say what belongs to the flake: git init, git add"
+        hint = "keep it elsewhere, or have git say what belongs to the flake: `git init`, `git add`"
     failure = asked.failure("untracked", f"{name} {sentence}", hint=hint)
     return failure if failure.file else replace(failure, file=name, sentence=sentence)
 
@@ -152,7 +152,7 @@ def _of_choice(asked: Asked) -> Failure | None:
     """What ``nix.attribute`` names, or does not name, in a file."""
     if not _NO_CHOICE.search(asked.message.said):
         return None
-    hint = "nix.attribute names the shell where the file has several"
+    hint = "`nix.attribute` names the shell where the file has several"
     return replace(asked.failure("shell", asked.guess, hint=hint), file=asked.described)
 
 

@@ -103,6 +103,8 @@ def of_store(asked: Asked) -> Failure | None:
     if not _STORE.search(said):
         return None
     hint = "a store without a daemon is its owner's alone: run it as that user, or install nix with its daemon"
+    if re.search(r"read-only|remount", said, re.IGNORECASE):
+        hint = "nothing can be added to a store that is mounted read-only: build where it can be written to"
     return Failure("store", f"nix cannot use its store: {asked.sentence}", hint=hint)
 
 
