@@ -14,6 +14,7 @@ from ci_envs.content import read_content
 from ci_envs.environments.scheme import SHELL_NAME
 from ci_envs.errors import BuildError
 from ci_envs.layout import remove_tree
+from ci_envs.model.leg import STORED
 from ci_envs.model.record import Finding
 from ci_envs.patterns.installing import clean_cache, uv
 from ci_envs.record_check import damaged_packages, verify_records
@@ -37,7 +38,7 @@ _ALTERED_CACHE = "ENV119"
 
 def assemble(pattern: Pattern, order: Order, lock: Lock, work: Work, inputs: dict[str, str]) -> Facts:
     """Builds; where the installer's cache gave altered files, has them fetched anew and builds once more."""
-    if pattern.name == "nix":  # whose files lie in a store that knows their hashes
+    if pattern.name in STORED:  # whose files lie in a store that knows their hashes
         from ci_envs.nix.building import seal_shell
 
         pattern.build(order.leg, lock, work)

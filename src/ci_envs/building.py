@@ -21,6 +21,7 @@ from ci_envs.layout import Layout, remove_tree
 from ci_envs.model.closure import Closure
 from ci_envs.model.image import ImageFacts
 from ci_envs.model.inventory import Inventory
+from ci_envs.model.leg import STORED
 from ci_envs.model.record import Finding
 
 if TYPE_CHECKING:
@@ -197,8 +198,13 @@ def built_environment(layout: Layout, leg: Leg, environ: Mapping[str, str]) -> E
 
 def build_inputs(leg: Leg, lock: Lock, work: Work) -> dict[str, str]:
     """Everything that a build depends on, by a name that a person understands: a change of it is why one builds."""
-    config, is_nix = work.config, leg.pattern == "nix"
-    own = {"uv": config.uv, "venv": config.venv, "virtualenv": config.venv, "nix": config.nix}
+    config = work.config
+    own = {
+        "uv": config.uv,
+        **dict.fromkeys(("venv", "virtualenv"), config.venv),
+        "nix": config.nix,
+        "guix": config.guix,
+    }
     settings = {"pattern": own.get(leg.pattern, config.conda), "project": config.install_project}
     chosen = [work.selection.groups, work.selection.extras, work.selection.files]
     return {
@@ -211,9 +217,9 @@ def build_inputs(leg: Leg, lock: Lock, work: Work) -> dict[str, str]:
         "settings": msgspec.json.encode(settings).decode(),
         "variables": msgspec.json.encode(work.selection.variables, order="sorted").decode(),
         "folder": str(work.prefix),
-        # What a nix expression reads of the project only evaluating it can tell.
-        "sources": sources.fingerprint(work.project.root) if work.installs_project or is_nix else "",
-        "inputs": _folders_of_nix(work) if is_nix else "",
+        # What an expression of nix's or guix's reads of the project only evaluating it can tell.
+        "sources": sources.fingerprint(work.project.root) if work.installs_project or leg.pattern in STORED else "",
+        "inputs": _folders_of_nix(work) if leg.pattern == "nix" else "",
     }
 
 

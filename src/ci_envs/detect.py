@@ -41,7 +41,7 @@ __all__ = [
 #: What this version can build. The registry of patterns knows it too, and a test compares: to ask it is to import
 #: every pattern with its tools, which looking at a folder should not cost.
 BUILT_PATTERNS = frozenset(
-    ("uv", "venv", "virtualenv", "conda", "mamba", "micromamba", "docker", "podman", "devcontainer", "nix")
+    ("uv", "venv", "virtualenv", "conda", "mamba", "micromamba", "docker", "podman", "devcontainer", "nix", "guix")
 )
 
 #: The patterns whose locks a generated Dockerfile can install, in the order in which they are looked for.

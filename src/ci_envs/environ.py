@@ -78,7 +78,12 @@ _NIX_NAMES = _words(
     prefix="NIX_",
 )
 
-_ALLOWED = _TOOL_NAMES | _PIP_NAMES | _UV_NAMES | _NIX_NAMES
+# The same for guix: which daemon is asked, where its locales lie, and the options that a user has for each build
+# (https://guix.gnu.org/manual/en/html_node/Common-Build-Options.html). Left out is GUIX_PACKAGE_PATH, which brings
+# other packages than those of the channels.
+_GUIX_NAMES = _words("DAEMON_SOCKET LOCPATH BUILD_OPTIONS STATE_DIRECTORY", prefix="GUIX_")
+
+_ALLOWED = _TOOL_NAMES | _PIP_NAMES | _UV_NAMES | _NIX_NAMES | _GUIX_NAMES
 # GIT_CONFIG_COUNT, _KEY_<n> and _VALUE_<n> carry the credentials of private repositories (git-config(1)); a version
 # that is given for one named distribution is how a shallow clone of a setuptools-scm project is built at all.
 _ALLOWED_PREFIXES = (

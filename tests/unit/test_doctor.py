@@ -230,6 +230,18 @@ def test_a_nix_without_flakes_is_no_nix_that_a_leg_can_use(machine: Machine) -> 
     assert "https://nixos.org/nix/install" in state.get
 
 
+def test_guix_is_found_where_guix_pull_puts_it_and_may_be_at_a_commit(machine: Machine, tmp_path: Path) -> None:
+    machine.add("guix", f"guix (GNU Guix) {'0f' * 20}\nCopyright (C) 2024 the Guix authors")
+    pulled = tmp_path / "home/.config/guix/current"
+    pulled.mkdir(parents=True)
+    (pulled / "bin").symlink_to(machine.folder)
+    environ = {**machine.environ, "PATH": str(tmp_path), "HOME": str(tmp_path / "home")}
+
+    (state,) = diagnose(["guix"], built={"guix": True}, environ=environ, run=machine.run).patterns
+
+    assert state.tools == (FoundTool(name="guix", version="0f" * 20, path=str(pulled / "bin/guix")),)
+
+
 def test_what_brings_nix_is_said_in_the_same_words_everywhere() -> None:
     (tool,) = ALL_PATTERNS["nix"].requires
 

@@ -60,6 +60,8 @@ def project(environ: dict[str, str], **named: object) -> dict[str, str]:
         "NIX_STATE_DIR",
         "NIX_SSL_CERT_FILE",
         "NIX_MIRRORS_gnu",
+        "GUIX_BUILD_OPTIONS",
+        "GUIX_DAEMON_SOCKET",
     ],
 )
 def test_a_tool_sees_what_it_needs_to_reach_index_disk_and_compiler(name: str) -> None:
@@ -73,6 +75,7 @@ def test_a_tool_sees_what_it_needs_to_reach_index_disk_and_compiler(name: str) -
         "PYTHONHOME",
         "PYTHONSTARTUP",
         "PYTHONWARNINGS",
+        "GUIX_PACKAGE_PATH",
         "PIP_TARGET",
         "PIP_USER",
         "PIP_PREFIX",

@@ -95,7 +95,7 @@ def _direct(context: Context) -> set[str]:
         for name in _required(distribution, context.inventory.interpreter.markers)
     }
     named = {requirement.name for requirement in context.lock.direct if requirement.dialect != "conda"}
-    if not named and "nix" in context.lock.covers:
+    if not named and {"nix", "guix"} & {*context.lock.covers}:
         named = _unasked(context.inventory)
     return named | _brought(context) | context.own | told
 

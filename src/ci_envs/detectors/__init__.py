@@ -34,6 +34,9 @@ _NIX_COMMENT = re.compile(r"#[^\n]*|/\*.*?\*/", re.DOTALL)
 # direnv's own functions for nix (https://direnv.net/man/direnv-stdlib.1.html).
 _DIRENV = re.compile(r"^[ \t]*(use[ _](?:flake|nix)\b[^\n#;&|]*)", re.MULTILINE)
 
+# A channel at a commit, behind no comment of Scheme's; `guix describe` breaks the line within.
+_GUIX_COMMIT = re.compile(r'^[^;\n]*\(commit\s+"[0-9a-f]{40}', re.MULTILINE)
+
 # repo2docker looks for its files in one of these instead of in the root; it refuses a project that has both
 # (https://repo2docker.readthedocs.io/en/latest/config_files/).
 _BINDER_FOLDERS = (".binder", "binder")
@@ -133,7 +136,11 @@ def _nix(scan: Scan) -> Iterator[Clue]:
 
 
 def _guix(scan: Scan) -> Iterator[Clue]:
-    yield from scan.files("manifest.scm", "channels.scm")
+    # The two that `guix shell` looks for: https://guix.gnu.org/manual/en/html_node/Invoking-guix-shell.html
+    described = tuple(scan.files("manifest.scm", "guix.scm"))
+    yield from described
+    pinned = described and _GUIX_COMMIT.search(scan.text("channels.scm"))
+    yield from scan.files("channels.scm", tier=Tier.LOCK if pinned else Tier.HINT)
 
 
 def _tox(scan: Scan) -> Iterator[Clue]:

@@ -15,6 +15,7 @@ from ci_envs.environments.probing import PROBE_SECONDS, SEARCH_PATH, inventory_o
 from ci_envs.environments.scheme import Scheme
 from ci_envs.errors import BrokenError
 from ci_envs.model.inventory import Interpreter, Inventory
+from ci_envs.model.leg import STORED
 from ci_envs.resources import probe_text
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class HostEnvironment:
 
     def _declared(self) -> tuple[dict[str, str], tuple[str, ...]]:
         """Variables and notes before any script has run."""
-        if self.scheme.kind == "nix":
+        if self.scheme.kind in STORED:
             from ci_envs.environments.nix_shell import kept_shell, shell_variables
 
             shell = kept_shell(self.prefix, self._caller)
@@ -200,16 +201,16 @@ class HostEnvironment:
 
     def inventory(self) -> Inventory:
         """What is installed: as the probe reads it under the environment's own interpreter, by conda's records, and by
-        the closure of a nix shell.
+        the closure of a nix shell or a guix profile.
 
-        An environment of conda's, or of nix's, may hold no Python; its interpreter has no version then.
+        An environment of conda's, nix's or guix's may hold no Python; its interpreter has no version then.
         """
         if self.scheme.kind == "venv":
             return self._python_inventory()
-        if self.scheme.kind == "nix":
+        if self.scheme.kind in STORED:
             from ci_envs.environments.nix_shell import with_closure
 
-            return with_closure(self._whole_inventory(SEARCH_PATH), self.prefix)
+            return with_closure(self._whole_inventory(SEARCH_PATH), self.prefix, self.scheme.kind)
         from ci_envs.conda.prefix import with_conda  # a virtual environment needs none of it
         from ci_envs.model.conda_record import read_records
 

@@ -1,4 +1,4 @@
-"""A nix shell as an environment: its variables, and what is in its closure. nix itself is not asked."""
+"""A nix shell, or a guix profile, as an environment: its variables and its closure. nix and guix are not asked."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ __all__ = [
 #: Beside the shell: the store paths that it needs.
 CLOSURE_NAME = "closure.json"
 
-#: The root of the garbage collector: ``nix develop --profile`` makes such a one.
+#: The root of the garbage collector: ``nix develop --profile`` and ``guix shell --root`` make such a one.
 PROFILE = "profile"
 
 #: What print-dev-env, too, puts before the caller's own (src/nix/develop.cc, savedVars).
 _BEHIND = ("PATH", "XDG_DATA_DIRS")
 
-#: NIX_STATE_DIR moves it; whoever set that has a store that we then know nothing of.
-_STATE = Path("/nix/var/nix")
+#: NIX_STATE_DIR, or GUIX_STATE_DIRECTORY, moves it; whoever set that has a store that we then know nothing of.
+_STATES = {"nix": Path("/nix/var/nix"), "guix": Path("/var/guix")}
 
 _T = TypeVar("_T")
 
@@ -79,7 +79,9 @@ def kept_shell(prefix: Path, caller: Mapping[str, str]) -> Shell:
 
 def why_unfit(prefix: Path, caller: Mapping[str, str]) -> str:
     """Why a shell that is as it was sealed has to be made anew all the same; empty where it can be kept."""
-    return _of_another(read_shell(prefix), caller) if is_in_store(prefix) else "the store no longer has it"
+    shell = read_shell(prefix)
+    is_kept = is_in_store(prefix, state=_STATES[shell.manager])
+    return _of_another(shell, caller) if is_kept else "the store no longer has it"
 
 
 def _of_another(shell: Shell, caller: Mapping[str, str]) -> str:
@@ -98,12 +100,13 @@ def read_closure(prefix: Path) -> Closure:
     return _read(prefix / CLOSURE_NAME, Closure)
 
 
-def is_in_store(prefix: Path, *, state: Path | None = None) -> bool:
+def is_in_store(prefix: Path, *, state: Path = _STATES["nix"]) -> bool:
     """Whether the store has what the shell needs, and keeps it.
 
     A root is a link of nix's own (``gcroots/auto``) to a link of ours. A collection that comes while ours stands aside
-    removes nix's, so that the next one takes the shell away. ``state`` is nix's folder, ``/nix/var/nix``; where it
-    cannot be read, another machine or user keeps the store, and nothing is known of its roots.
+    removes nix's, so that the next one takes the shell away. A profile of nix's is a link to one of its generations,
+    guix's root is a link into the store. ``state`` is the folder that has the links, ``/nix/var/nix``; where it cannot
+    be read, another machine or user keeps the store, and nothing is known of its roots.
     https://nix.dev/manual/nix/latest/package-management/garbage-collector-roots
     """
     root = prefix / PROFILE
@@ -111,10 +114,10 @@ def is_in_store(prefix: Path, *, state: Path | None = None) -> bool:
         return False
     generation = str(root.parent / root.readlink()) if root.is_symlink() else str(root)
     try:
-        roots = list(((state or _STATE) / "gcroots/auto").iterdir())
+        roots = list((state / "gcroots/auto").iterdir())
     except OSError:
         return True
-    return any(_target(each) == generation for each in roots)
+    return any(_target(each) in (generation, str(root)) for each in roots)
 
 
 def _target(link: Path) -> str:
@@ -151,15 +154,16 @@ def _joined(*lists: str) -> str:
     return os.pathsep.join(filter(None, lists))
 
 
-def with_closure(found: Inventory, prefix: Path) -> Inventory:
+def with_closure(found: Inventory, prefix: Path, manager: str = "nix") -> Inventory:
     """The inventory with the store paths that the shell needs."""
-    return msgspec.structs.replace(found, distributions=(*found.distributions, *store_packages(read_closure(prefix))))
+    packages = store_packages(read_closure(prefix), manager)
+    return msgspec.structs.replace(found, distributions=(*found.distributions, *packages))
 
 
-def store_packages(closure: Closure) -> tuple[Distribution, ...]:
-    """The store paths, each a package of nix's."""
+def store_packages(closure: Closure, manager: str = "nix") -> tuple[Distribution, ...]:
+    """The store paths, each a package of nix's or of guix's."""
     paths = {
-        Distribution(name=one.name, version=one.version, manager="nix", sha256=one.nar_hash.removeprefix("sha256:"))
+        Distribution(name=one.name, version=one.version, manager=manager, sha256=one.nar_hash.removeprefix("sha256:"))
         for one in closure.paths
     }
     return tuple(sorted(paths))

@@ -9,7 +9,7 @@ from typing import Literal
 
 __all__ = ["SHELL_NAME", "Scheme"]
 
-#: What a prefix holds of a nix shell, whose files lie in the store.
+#: What a prefix holds of a nix shell or a guix profile, whose files lie in a store.
 SHELL_NAME = "shell.json"
 
 # What `conda activate` puts in front of PATH on Windows (conda/activate.py, _get_path_dirs).
@@ -21,7 +21,7 @@ class Scheme:
     """The folders of one environment."""
 
     prefix: Path
-    kind: Literal["venv", "conda", "nix"]
+    kind: Literal["venv", "conda", "nix", "guix"]
     #: The interpreter, whether or not it is there.
     python: Path
     #: Where installers put programs.
@@ -54,4 +54,4 @@ class Scheme:
 
         shell = read_shell(prefix)
         python = Path(shell.python or prefix / "bin/python")
-        return cls(prefix, "nix", python, python.parent, tuple(map(Path, shell.path)))
+        return cls(prefix, shell.manager, python, python.parent, tuple(map(Path, shell.path)))

@@ -11,6 +11,7 @@ __all__ = [
     "CondaConfig",
     "Config",
     "DockerConfig",
+    "GuixConfig",
     "LockConfig",
     "LockMode",
     "NixConfig",
@@ -163,6 +164,18 @@ class NixConfig(Table, frozen=True):
     image: str = ""
 
 
+class GuixConfig(Table, frozen=True):
+    """Pattern ``guix``."""
+
+    #: The file that describes the profile, relative to the project: by default ``manifest.scm``, else ``guix.scm``,
+    #: whose package is worked on.
+    manifest: str = ""
+    #: The file of channels, ``channels.scm`` by default.
+    channels: str = ""
+    #: Whether commands see the profile's own programs alone, as in ``guix shell --pure``.
+    pure: bool = True
+
+
 class Config(Table, frozen=True):
     """The whole file. Precedence: defaults, project, matrix, leg, flag."""
 
@@ -175,5 +188,6 @@ class Config(Table, frozen=True):
     conda: CondaConfig = CondaConfig()
     docker: DockerConfig = DockerConfig()
     nix: NixConfig = NixConfig()
+    guix: GuixConfig = GuixConfig()
     #: ``wheel``: built and installed as its users would have it; ``editable``; ``no``.
     install_project: Literal["auto", "wheel", "editable", "no"] = "auto"

@@ -30,7 +30,7 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
     @property
     def manager(self) -> str:
-        """Who brings it: ``conda``, ``python``, ``image`` or, for an input of nix's, ``nix``.
+        """Who brings it: ``conda``, ``python``, ``image`` or, for an input of nix's or a channel of guix's, ``nix``.
 
         Two may know a package of one name.
         """
@@ -56,7 +56,7 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True):
     #: The native file, relative to the project, with forward slashes.
     path: str
     #: ``requirements``, ``uv.lock``, ``pylock``, ``conda-lock``, ``explicit``, ``pixi``, ``docker``, ``flake.lock``,
-    #: ``npins``, ``niv`` or ``nix`` (a file that holds its own pins).
+    #: ``npins``, ``niv``, ``nix`` (a file that holds its own pins) or ``channels.scm``.
     format: str
     #: Of the native file's bytes, in hexadecimal; of all of them in their order where there are several.
     sha256: str

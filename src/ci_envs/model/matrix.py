@@ -44,7 +44,7 @@ Os = Literal["linux", "macos", "windows"]
 Arch = Literal["x86_64", "aarch64"]
 
 #: The keys of an include entry and of ``defaults`` that configure its legs; the rest say which legs are meant.
-SETTINGS = ("check", "test", "lock", "venv", "uv", "conda", "docker", "nix", "install-project")
+SETTINGS = ("check", "test", "lock", "venv", "uv", "conda", "docker", "nix", "guix", "install-project")
 
 Text = Annotated[str, Meta(max_length=200)]
 VariableValue = str | int | bool

@@ -1,6 +1,8 @@
-"""A nix shell as it was made: what a command in it sees, and what keeps it."""
+"""A nix shell or a guix profile as it was made: what a command in it sees, and what keeps it."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import msgspec
 
@@ -8,7 +10,10 @@ __all__ = ["Shell"]
 
 
 class Shell(msgspec.Struct, frozen=True, kw_only=True):
-    """What evaluating and building gave, once: commands run with it without asking nix again."""
+    """What evaluating and building gave, once: commands run with it without asking nix, or guix, again."""
+
+    #: Whose store it lies in.
+    manager: Literal["nix", "guix"] = "nix"
 
     #: Every exported variable after the shell's hook has run, PATH among them.
     variables: dict[str, str]
@@ -25,3 +30,8 @@ class Shell(msgspec.Struct, frozen=True, kw_only=True):
     home: str = ""
     #: What making it could not do, or did that it should not, each a sentence.
     notes: tuple[str, ...] = ()
+
+    @property
+    def dated(self) -> str:
+        """The path of its closure that holds the time at which it was made, so that no digest counts it; or none."""
+        return self.top if self.manager == "nix" else ""

@@ -1,4 +1,5 @@
 """The build stage of a nix shell: what the store has to have, what keeps it there, and what is known of it.
+What is known of a guix profile is the same.
 
 The prefix holds no program, but a root of the garbage collector (``profile``), the shell's variables and the list of
 its closure. The closure's hashes are its digest.
@@ -58,7 +59,7 @@ def build_shell(leg: Leg, lock: Lock, work: Work) -> HostEnvironment:
 def seal_shell(order: Order, work: Work, inputs: dict[str, str]) -> Facts:
     """What is known of the shell that was just made, written last."""
     shell, closure = read_shell(work.prefix), read_closure(work.prefix)
-    value = closure_digest(closure, but=shell.top)
+    value = closure_digest(closure, but=shell.dated)
     inventory = host(work.layout, order.leg, order.environ, value, None).inventory()
     own = work.selection.project
     facts = Facts(
@@ -79,5 +80,11 @@ def seal_shell(order: Order, work: Work, inputs: dict[str, str]) -> Facts:
 
 def altered_store(order: Order, prefix: Path) -> str:
     """Which store path is not what it was when it was registered; empty where each is, read byte by byte."""
-    altered = altered_paths(find_nix(order.environ), order.environ, read_closure(prefix))
+    closure = read_closure(prefix)
+    if read_shell(prefix).manager == "guix":
+        from ci_envs.guix.closure import altered_paths as altered_in_guix
+
+        altered = altered_in_guix(closure)
+    else:
+        altered = altered_paths(find_nix(order.environ), order.environ, closure)
     return f"{altered[0]} was altered in the store" if altered else ""

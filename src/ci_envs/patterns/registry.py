@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ci_envs.patterns.conda import Conda
 from ci_envs.patterns.devcontainer import Devcontainer
 from ci_envs.patterns.docker import Docker
+from ci_envs.patterns.guix import Guix
 from ci_envs.patterns.nix import Nix
 from ci_envs.patterns.unbuilt import NotBuiltYet
 from ci_envs.patterns.uv import Uv
@@ -36,5 +37,5 @@ ALL_PATTERNS: dict[str, Pattern] = {
     "devcontainer": Devcontainer(),
     "repo2docker": NotBuiltYet("repo2docker"),
     "nix": Nix(),
-    "guix": NotBuiltYet("guix"),
+    "guix": Guix(),
 }

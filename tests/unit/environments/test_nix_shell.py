@@ -121,7 +121,7 @@ def test_another_home_is_a_reason_to_build_where_a_variable_holds_it_alone(
     tmp_path: Path, home: str, now: dict[str, str], why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = prefix(tmp_path, msgspec.structs.replace(shell(), home=home))
-    monkeypatch.setattr(nix_shell, "_STATE", roots(tmp_path, folder / f"{PROFILE}-1-link"))
+    monkeypatch.setitem(nix_shell._STATES, "nix", roots(tmp_path, folder / f"{PROFILE}-1-link"))
 
     assert why_unfit(folder, now) == why
     (folder / f"{PROFILE}-1-link").unlink()
@@ -202,6 +202,15 @@ def test_a_shell_is_kept_where_the_store_has_it_and_knows_its_root(tmp_path: Pat
     assert not is_in_store(tmp_path / "aside", state=state)
     (tmp_path / "aside").rename(folder)
     assert is_in_store(folder, state=state)
+
+
+def test_a_profile_of_guixs_has_its_root_in_the_store_itself(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "envs").mkdir()
+    (tmp_path / "envs" / PROFILE).symlink_to(tmp_path / "store")
+
+    assert is_in_store(tmp_path / "envs", state=roots(tmp_path, tmp_path / "envs" / PROFILE))
+    assert not is_in_store(tmp_path / "envs", state=roots(tmp_path / "other", tmp_path / "store" / "more"))
 
 
 def test_a_shell_whose_root_nix_has_forgotten_is_not_kept(tmp_path: Path) -> None:
