@@ -16,9 +16,9 @@ from ci_envs.digest import Digest, Item
 from ci_envs.environments.nix_shell import read_closure as kept_closure
 from ci_envs.errors import BuildError
 from ci_envs.guix.failures import build_error, failure_of
-from ci_envs.guix.nar import Nar, read_nar
 from ci_envs.guix.tool import run_guix
 from ci_envs.model.closure import Closure, StorePath
+from ci_envs.nar import Nar, read_nar
 from ci_envs.nix.closure import closure_digest, parse_name
 
 if TYPE_CHECKING:

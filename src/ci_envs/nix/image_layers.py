@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ci_envs.errors import BuildError
+from ci_envs.nar import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -239,9 +240,9 @@ class _Packer:
             self._made.add(info, tarfile.REGTYPE, 0o555 if runs else 0o444, _Read(file, self._hash.update))
         self._hash.update(bytes(-info.size % 8))
 
-    def _say(self, *words: bytes) -> None:
-        for word in words:
-            self._hash.update(len(word).to_bytes(8, "little") + word + bytes(-len(word) % 8))
+    def _say(self, *said: bytes) -> None:
+        for piece in words(*said):
+            self._hash.update(piece)
 
 
 class _Read:

@@ -6,20 +6,18 @@ written down: https://nix.dev/tutorials/first-steps/towards-reproducibility-pinn
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_envs.cache import Remembered, cache_root
 from ci_envs.locks.nix_sources import is_revision, nix32
+from ci_envs.nar import read_nar
 from ci_envs.nix.tool import run_classic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from ci_envs.nix.described import Description
     from ci_envs.nix.tool import Nix
@@ -111,35 +109,9 @@ def pinned_line(line: str, name: str, expression: str) -> str:
 def commit_hash(folder: Path) -> str:
     """SHA-256, in nix's base 32, of what an archive of the commit unpacks to: the folder without a channel's own files.
 
-    ``nix-hash`` takes a whole folder, so that the serialisation (NAR) is done here; a test compares the two.
+    ``nix-hash`` takes a whole folder; a test compares the two.
     """
-    digest = hashlib.sha256(_text(b"nix-archive-1"))
-    for piece in _node(folder.resolve(), but=frozenset(map(os.fsencode, CHANNELS_OWN))):
-        digest.update(piece)
-    return nix32(digest.digest())
-
-
-# The format is that of figure 5.2 in E. Dolstra's thesis: https://edolstra.github.io/pubs/phd-thesis.pdf
-
-
-def _node(path: Path, *, but: frozenset[bytes] = frozenset()) -> Iterator[bytes]:
-    mode = path.lstat().st_mode
-    yield _text(b"(") + _text(b"type")
-    if stat.S_ISLNK(mode):
-        yield _text(b"symlink") + _text(b"target") + _text(os.fsencode(os.readlink(path)))  # noqa: PTH115 - as it is
-    elif stat.S_ISDIR(mode):
-        yield _text(b"directory")
-        # A channel's own files are gone where it is unpacked without them; .git-revision marks a channel.
-        left = but if (path / _REVISION_FILE).is_file() else frozenset()
-        for name in sorted({os.fsencode(entry) for entry in os.listdir(path)} - left):  # noqa: PTH208 - as bytes
-            yield _text(b"entry") + _text(b"(") + _text(b"name") + _text(name) + _text(b"node")
-            yield from _node(path / os.fsdecode(name))
-            yield _text(b")")
-    else:
-        yield _text(b"regular") + (_text(b"executable") + _text(b"") if mode & stat.S_IXUSR else b"")
-        yield _text(b"contents") + _text(path.read_bytes())
-    yield _text(b")")
-
-
-def _text(data: bytes) -> bytes:
-    return len(data).to_bytes(8, "little") + data + bytes(-len(data) % 8)
+    top = folder.resolve()
+    # A channel's own files are gone where it is unpacked without them; .git-revision marks a channel.
+    own = CHANNELS_OWN if (top / _REVISION_FILE).is_file() else ()
+    return nix32(bytes.fromhex(read_nar(top, but=own).sha256.removeprefix("sha256:")))

@@ -10,13 +10,13 @@ import pytest
 from tests.support.nix_archive import Leaf, nar
 
 from ci_envs.guix.closure import altered_paths
-from ci_envs.guix.nar import read_nar
 from ci_envs.model.closure import Closure, StorePath
+from ci_envs.nar import read_nar
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="guix is not for Windows")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="it has neither links nor modes")
 
 LEAVES = {
     "a/tool": Leaf(b"x" * 9, executable=True),
@@ -42,6 +42,14 @@ def test_hash_and_size_are_those_of_the_archive(tmp_path: Path) -> None:
     found, archive = read_nar(write(tmp_path / "tree")), nar(LEAVES)
 
     assert found == (f"sha256:{hashlib.sha256(archive).hexdigest()}", len(archive))
+
+
+def test_names_at_the_top_can_be_left_out(tmp_path: Path) -> None:
+    tree = write(tmp_path / "tree")
+    expected = read_nar(tree)
+    (tree / "tool").touch()
+
+    assert read_nar(tree, but=("tool",)) == expected
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
