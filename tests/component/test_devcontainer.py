@@ -252,7 +252,7 @@ def test_after_a_time_limit_the_same_container_goes_on(bench: Bench) -> None:
 
 
 def test_a_failing_post_create_command_is_told_with_its_line_and_its_last_words(bench: Bench) -> None:
-    bench.write({"postCreateCommand": "echo first; echo cannot make it >&2; exit 3"})
+    bench.write({"postCreateCommand": "echo first >&2; echo cannot make it >&2; exit 3"})
     ran = bench.run("run")
     build = ran.stage("build")
     assert (build.status, build.exit_code) == ("failed", 6), ran.output

@@ -48,7 +48,7 @@ def test_a_known_one_is_found_in_5_ms_and_without_a_process(tmp_path: Path, monk
         raise AssertionError(f"asked again: {asked}")
 
     seconds = []
-    for _ in range(5):
+    for _ in range(20):
         begun = time.perf_counter()
         again = find_interpreter(SERIES, environ=variables, run=refuse)
         seconds.append(time.perf_counter() - begun)

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.component
 
 KILLS = 20
 
-#: The guard looks for what is still being made for five seconds.
-PATIENCE = 12.0
+#: The guard looks for what is still being made for half a minute.
+PATIENCE = 40.0
 
 # Starts containers and runs commands in them, one after the other, for as long as it lives.
 BUSY = """\

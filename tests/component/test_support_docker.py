@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import docker
 import pytest
 from docker.errors import APIError
+from tests.component.program import wait_for
 from tests.support import docker_command
 from tests.support.channel_forge import SERIES
 from tests.support.docker_bases import can_be_made, stored_bases
@@ -233,13 +234,67 @@ def test_two_engines_run_side_by_side_and_leave_nothing(place: Path) -> None:
 
 
 @as_root
-def test_what_is_killed_with_containers_running_is_cleaned_up(place: Path) -> None:
+def test_an_engine_that_is_killed_is_started_again_with_its_images_and_told_of(place: Path) -> None:
     world = docker_command.start(place, own=True)
     run_something(world)
 
     os.kill(int((place / "docker.pid").read_text("ascii")), signal.SIGKILL)
 
-    assert gone(place) == []
+    wait_for((place / "falls").exists, 60)
+    wait_for(lambda: engine_at(world["CI_ENVS_TEST_DOCKER_HOST"]), 60)
+    assert (place / "falls").read_text("utf-8").startswith("DockerEngine ended by itself: ")
+    with connect(world["CI_ENVS_TEST_DOCKER_HOST"]) as client:
+        client.images.get(f"{world['CI_ENVS_TEST_REGISTRY']}/tiny")
+    run_something(world)
+    assert RegistryClient(world["CI_ENVS_TEST_REGISTRY"]).answers()
+
+
+@as_root
+def test_a_registry_that_ends_is_started_again_at_its_address(place: Path) -> None:
+    with Registry(place / "registry") as registry:
+        registry.push(Image((file_layer({"word": b"kept\n"}),), oci_arch(arch_name())), "support/kept", "1")
+        assert registry._process is not None
+        registry._process.kill()
+        registry._process.wait()
+        assert not registry.alive()
+
+        registry.again()
+
+        assert registry.tags("support/kept") == ["1"]
+
+
+FALLING = """\
+import os, pathlib, pytest
+tries = []
+
+@pytest.fixture(scope="module")
+def engine():
+    tries.append("fixture")
+    if len(tries) == 1:
+        with open(os.environ["CI_ENVS_TEST_FALLS"], "a") as file:
+            file.write("it ended\\n")
+        raise RuntimeError("no engine")
+
+def test_it_fell(engine):
+    tries.append("test")
+    assert tries == ["fixture", "fixture", "test"]
+
+def test_it_has_a_fault(engine):
+    tries.append("faulty")
+    assert tries.count("faulty") == 2
+"""
+
+
+def test_a_test_beneath_which_the_engine_ended_is_run_again_and_any_other_fails(tmp_path: Path) -> None:
+    (tmp_path / "test_falling.py").write_text(FALLING)
+    env = {**os.environ, "CI_ENVS_TEST_FALLS": str(tmp_path / "falls")}
+    words = ["-m", "pytest", "-q", "-p", "tests.support.docker_falls", "-p", "no:cacheprovider", str(tmp_path)]
+
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+
+    assert "1 failed, 1 passed" in done.stdout, done.stdout
+    assert "test_it_has_a_fault" in done.stdout
+    assert (tmp_path / "falls.tests").read_text("utf-8").count("test_falling.py::test_it_fell failed meanwhile") == 1
 
 
 @as_root

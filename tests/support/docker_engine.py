@@ -29,13 +29,16 @@ from tests.support.docker_registry import ended_with_us
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["LABEL", "OLDEST", "DockerEngine", "clean", "engine_at", "existing_engine", "is_kept", "is_own"]
+__all__ = ["FALLS", "LABEL", "OLDEST", "DockerEngine", "clean", "engine_at", "existing_engine", "is_kept", "is_own"]
 
 #: The daemon's own label: nobody but these tests uses this engine, so that everything in it is theirs.
 LABEL = "org.repro-envs.tests=engine"
 
 #: The first Docker whose BuildKit knows ``rewrite-timestamp``.
 OLDEST = 26
+
+#: The variable that names the file in which docker_command.py tells of what ended by itself.
+FALLS = "CI_ENVS_TEST_FALLS"
 
 _PROGRAMS = {
     *("containerd", "containerd-shim-runc-v2", "docker-proxy", "docker-registry", "dockerd"),
@@ -49,6 +52,7 @@ class DockerEngine:
     def __init__(self, folder: Path, *, mirror: str = "", classic: bool = False) -> None:
         self.folder = folder
         self.host = f"unix://{folder / 'docker.sock'}"
+        self.log = folder / "dockerd.log"
         self._mirror = mirror
         #: Whether images are kept in Docker's older store, and not in containerd's.
         self._classic = classic
@@ -74,7 +78,7 @@ class DockerEngine:
         fcntl.flock(self._kept, fcntl.LOCK_EX | fcntl.LOCK_NB)
         config = self.folder / "daemon.json"
         config.write_text(json.dumps(self._config(make_bridge(self.folder))), "utf-8")
-        with (self.folder / "dockerd.log").open("ab") as log:
+        with self.log.open("ab") as log:
             argv = ended_with_us(program, "--config-file", str(config))
             env = {**os.environ, "PATH": _path()}
             self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
@@ -109,12 +113,18 @@ class DockerEngine:
             if engine_at(self.host):
                 return
             time.sleep(0.05)
-        said = (self.folder / "dockerd.log").read_text("utf-8", "replace")[-3000:]
+        said = self.log.read_text("utf-8", "replace")[-3000:]
         raise RuntimeError(f"dockerd does not answer:\n{said}")
 
     def alive(self) -> bool:
         """Whether the process still runs."""
         return self._process is not None and self._process.poll() is None
+
+    def again(self) -> None:
+        """Starts it anew after it has ended by itself: its images are there still, its containers are not."""
+        self.stop()
+        (self.folder / "docker.pid").unlink(missing_ok=True)
+        self.start()
 
     def stop(self) -> None:
         """Ends it, with what runs in it."""
@@ -204,12 +214,16 @@ def is_kept(folder: Path) -> bool:
 
 
 def clean(folder: Path, *, keep_files: bool = False) -> None:
-    """Ends every process of the folder's engine, and removes its mounts, its bridge and its files."""
+    """Ends every process of the folder's engine, and removes its mounts, its bridge and its files.
+
+    Where files are kept, so are the registry and the podman beside it.
+    """
     own = [bridge for bridge in bridges() if bridge.owner == str(folder)]
     if not keep_files:
         Podman(folder / "podman", mirror="").stop()
     deadline = time.monotonic() + 20
-    while (found := list(_processes(folder, own))) and time.monotonic() < deadline:
+    parts = [f"{folder}/{part}" for part in ("daemon.json", "data/", "exec/")] if keep_files else [f"{folder}/"]
+    while (found := list(_processes(parts, own))) and time.monotonic() < deadline:
         for pid in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -227,12 +241,12 @@ def clean(folder: Path, *, keep_files: bool = False) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _processes(folder: Path, own: list[Bridge]) -> Iterator[int]:
-    """Daemons that were started with this folder, and whatever runs in its containers."""
+def _processes(parts: list[str], own: list[Bridge]) -> Iterator[int]:
+    """Daemons that were started with one of these paths, and whatever runs in the engine's containers."""
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended meanwhile
             argv = (path / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-            ours = any(f"{folder}/" in word for word in argv)
+            ours = any(part in word for word in argv for part in parts)
             if ours and Path(argv[0]).name in _PROGRAMS and _state(path) != "Z":
                 yield int(path.name)
     for bridge in own:

@@ -32,6 +32,7 @@ class Podman:
     def __init__(self, folder: Path, *, mirror: str) -> None:
         self.folder = folder
         self.host = f"unix://{folder / 'podman.sock'}"
+        self.log = folder / "podman.log"
         #: Why no container starts; empty where they do.
         self.why_not = ""
         self._mirror = mirror
@@ -89,14 +90,26 @@ class Podman:
 
     def _serve(self) -> None:
         argv = ended_with_us(_program(), "system", "service", "--time=0", self.host)
-        with (self.folder / "podman.log").open("ab") as log:
-            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env())
+        with self.log.open("ab") as log:
+            # conmon leaves a file `oom` where it was started.
+            self._process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env(), cwd=self.folder
+            )
         deadline = time.monotonic() + 20
         while not (self.folder / "podman.sock").exists():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                said = (self.folder / "podman.log").read_text("utf-8", "replace")[-2000:]
+                said = self.log.read_text("utf-8", "replace")[-2000:]
                 raise RuntimeError(f"podman's service does not start:\n{said}")
             time.sleep(0.05)
+
+    def alive(self) -> bool:
+        """Whether the service runs; also where no container starts, and so none was begun."""
+        return self._process is None or self._process.poll() is None
+
+    def again(self) -> None:
+        """Starts the service anew after it has ended by itself."""
+        (self.folder / "podman.sock").unlink(missing_ok=True)
+        self._serve()
 
     def stop(self) -> None:
         """Ends the service and what it started; its files stay."""

@@ -133,6 +133,7 @@ class Registry(RegistryClient):
     def __init__(self, folder: Path, *, port: int = 0) -> None:
         super().__init__(f"127.0.0.1:{port or free_port()}")
         self.folder = folder
+        self.log = folder / "registry.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -168,7 +169,7 @@ class Registry(RegistryClient):
         }
         config = self.folder / "registry.json"  # JSON is YAML too
         config.write_text(json.dumps(told), "utf-8")
-        with (self.folder / "registry.log").open("ab") as log:
+        with self.log.open("ab") as log:
             argv = ended_with_us(program, "serve", str(config))
             self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._wait()
@@ -180,8 +181,13 @@ class Registry(RegistryClient):
                 return
             time.sleep(0.05)
         self.stop()
-        said = (self.folder / "registry.log").read_text("utf-8", "replace")[-2000:]
+        said = self.log.read_text("utf-8", "replace")[-2000:]
         raise RuntimeError(f"docker-registry does not answer at {self.address}:\n{said}")
+
+    def again(self) -> None:
+        """Starts it anew at the same address after it has ended by itself."""
+        self.stop()
+        self.start()
 
     def stop(self) -> None:
         """Ends it; its folder stays."""

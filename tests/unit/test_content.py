@@ -112,8 +112,8 @@ def test_a_folder_that_may_not_be_listed_is_an_entry(tmp_path: Path, monkeypatch
     (tmp_path / "closed").mkdir()
     scandir = os.scandir
 
-    def refuse(path: str) -> object:  # the tests may run as root, who may list everything
-        if path.endswith("closed"):
+    def refuse(path: str | int) -> object:  # the tests may run as root, who may list everything
+        if str(path).endswith("closed"):
             raise PermissionError(13, "Permission denied", path)
         return scandir(path)
 

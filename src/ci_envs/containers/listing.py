@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 __all__ = ["listed"]
 
-#: Seconds before the next try; the last of them is over in less than two.
-_PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
+#: Seconds before the next try. Podman takes more than two for one removal where much else is going on.
+_PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 T = TypeVar("T")
 

@@ -24,7 +24,7 @@ from ci_envs.containers.labels import LABEL_RUN, this_run
 from ci_envs.containers.live import TIME_LIMIT, ContainerGone, LiveContainer, Request
 from ci_envs.containers.starting import Spec, engine_errors
 from ci_envs.environments.host import READ_LIMIT
-from ci_envs.errors import BrokenError, BuildError, UsageError
+from ci_envs.errors import BrokenError, BuildError, ToolMissing, UsageError
 from ci_envs.layout import write_atomically
 from ci_envs.redact import Redactor
 
@@ -345,6 +345,7 @@ class Session:
         """
         request = Request(argv, cwd=folder, env=env or {}, stdin=stdin, timeout=timeout)
         for _ in range(_ATTEMPTS):
+            command.refuse_when_stopping(f"before running {PurePosixPath(argv[0]).name}")
             container = self.started()
             with opened_log(log, shlex.join(argv), self._redact) as file:
                 captures = Capture(file, self._redact, limit), Capture(file, self._redact, limit)
@@ -367,6 +368,11 @@ class Session:
             if container.ended == TIME_LIMIT or not gone.began:
                 self._forget(container)
                 return None
+            code, timed_out = -9, False
+        except (ToolMissing, OSError):
+            # A runtime whose container is just ending finds no program, since there are no files any more.
+            if not container.ended and container.alive():
+                raise
             code, timed_out = -9, False
         command.refuse_when_stopping(what)
         if code == -9 and not timed_out and container.ended == TIME_LIMIT:

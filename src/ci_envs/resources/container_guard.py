@@ -15,9 +15,11 @@ import socket
 import sys
 import time
 
-#: The engine may still be making it: for so long it is looked for, in seconds, with so much between.
-_PATIENCE = 5.0
-_PAUSE = 0.1
+#: The engine may still be making it, and be slow: for so long it is looked for, in seconds, with so much between.
+_PATIENCE = 30.0
+_PAUSE = 0.2
+#: The longest time for one answer: what is being removed is killed first.
+_ANSWER = 10.0
 
 
 def guard(path: str, name: str) -> None:
@@ -33,16 +35,18 @@ def guard(path: str, name: str) -> None:
 
 
 def _removed(path: str, name: str) -> bool:
-    """Whether it is gone, or nobody can be asked. What is not there may still be being made, and does not count."""
+    """Whether it is gone, or the engine is. What is not there may still be being made, and does not count."""
     request = f"DELETE /containers/{name}?force=1&v=1 HTTP/1.0\r\nHost: engine\r\n\r\n"
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as engine:
-            engine.settimeout(_PATIENCE)
+            engine.settimeout(_ANSWER)
             engine.connect(path)
             engine.sendall(request.encode())
             return engine.recv(32).split()[1:2] in ([b"204"], [b"200"])
-    except OSError:
+    except (FileNotFoundError, ConnectionRefusedError):
         return True
+    except OSError:
+        return False  # it is at something else, and is asked again
 
 
 if __name__ == "__main__":

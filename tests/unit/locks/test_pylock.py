@@ -119,8 +119,10 @@ def _put(table: Any, place: tuple[Any, ...], value: Any) -> None:
             table = table[key]
         except (KeyError, IndexError, TypeError):
             return
-    if isinstance(table, dict) or (isinstance(table, list) and isinstance(place[-1], int) and place[-1] < len(table)):
-        table[place[-1]] = copy.deepcopy(value)  # or a later change would be put into this one
+    last = place[-1]
+    is_there = isinstance(last, int) and isinstance(table, list) and last < len(table)
+    if is_there or (isinstance(last, str) and isinstance(table, dict)):  # an earlier change may have put another in
+        table[last] = copy.deepcopy(value)  # or a later change would be put into this one
 
 
 @settings(deadline=None)
