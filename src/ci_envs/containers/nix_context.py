@@ -15,7 +15,7 @@ from ci_envs import command
 from ci_envs.containers.nix_template import INPUTS, TREES
 from ci_envs.errors import ToolMissing, UsageError
 from ci_envs.nix.shell import more_words
-from ci_envs.sources import source_files
+from ci_envs.sources import files_but_caches, source_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,11 +56,13 @@ class NixTree:
 def tree_of(described: Description) -> NixTree:
     """What the shell is evaluated from.
 
-    Of a flake in a git repository that is what git tracks of the whole repository, as nix sees it; else the files of
-    the project.
+    Of a flake in a git repository that is what git tracks of the whole repository, as nix sees it, and in none what
+    :mod:`ci_envs.nix.flake_copy` has of it; else the files of the project.
     """
-    tracked = _tracked(described.path.parent) if described.kind == "flake" else None
-    root, names = tracked or (described.folder, source_files(described.folder))
+    is_flake = described.kind == "flake"
+    tracked = _tracked(described.path.parent) if is_flake else None
+    own = files_but_caches if is_flake else source_files
+    root, names = tracked or (described.folder, sorted(own(described.folder)))
     below = described.folder.resolve().relative_to(root.resolve()).as_posix() if tracked else "."
     contexts, places, inputs = _inputs(described)
     inside = f"{TREES}/{_fitting(root.name)}"

@@ -69,6 +69,13 @@ def test_of_a_flake_in_a_repository_nix_sees_what_git_tracks_of_all_of_it(tmp_pa
     assert tree(root, project="examples/one", file="shell.nix").below == "", "a file is evaluated where it lies"
 
 
+def test_a_flake_in_no_repository_is_all_but_what_can_be_made_anew(tmp_path: Path) -> None:
+    more = {"build/kept": "", ".hidden": "", "__pycache__/a.pyc": "", ".venv/pyvenv.cfg": ""}
+    root = write_project(tmp_path / "fruit", {**FILES, **more})
+    assert list(tree(root).names) == sorted([*FILES, "build/kept", ".hidden"])
+    assert "build/kept" not in tree(root, file="shell.nix").names
+
+
 def test_inputs_that_are_folders_are_contexts_and_others_are_left_as_they_are(tmp_path: Path) -> None:
     root = write_project(tmp_path / "fruit", FILES)
     (tmp_path / "nixpkgs").mkdir()
