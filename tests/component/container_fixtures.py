@@ -12,7 +12,7 @@ import pytest
 from ci_envs.containers.engine import find_engine
 from ci_envs.containers.labels import leg_labels
 from ci_envs.containers.limits import Limits
-from ci_envs.containers.listing import listed
+from ci_envs.containers.listing import listed, listed_containers
 from ci_envs.environments.container import ContainerEnvironment
 
 if TYPE_CHECKING:
@@ -47,9 +47,8 @@ class EngineFacts:
 
     def containers(self) -> list[str]:
         """The names of this test's containers, in whatever state they are."""
-        filters = {"label": f"org.repro-envs.state={self.state}"}
-        found: list[dict[str, Any]] = listed(lambda: self.engine.client.api.containers(all=True, filters=filters))
-        return [told["Names"][0] for told in found]
+        found = listed_containers(self.engine, f"org.repro-envs.state={self.state}")
+        return [told["Names"][0].lstrip("/") for told in found]
 
     def volumes(self) -> set[str]:
         """The names of all volumes of the engine."""

@@ -227,8 +227,17 @@ def kill_all(process: subprocess.Popen[str]) -> None:
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20.0, pause: float = 0.005) -> None:
-    """Fails where it does not come true."""
+    """Fails where it does not come true.
+
+    Where pathlib looks through a folder that goes meanwhile, which is an error to its ``glob``, it did not yet.
+    """
+
+    def met() -> object:
+        with contextlib.suppress(FileNotFoundError):
+            return condition()
+        return False
+
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not met():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(pause)

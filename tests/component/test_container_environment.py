@@ -261,11 +261,11 @@ def test_a_command_that_runs_out_of_memory_is_told_so_with_the_limit(make_enviro
 
 
 def test_limits_reach_the_container(make_environment: MakeEnvironment) -> None:
-    limits = Limits(cpus=0.5, shm_size=16 << 20, ulimits={"nofile": (100, 200), "nproc": (500, 500)}, network="none")
+    limits = Limits(cpus=0.5, shm_size=16 << 20, ulimits={"nofile": (1000, 1000), "nproc": (250, 500)}, network="none")
     inside = make_environment(limits=limits)
 
-    # runc raises a soft limit on open files to the hard one.
-    assert inside.run([*SH, "ulimit -Hn"]).stdout == "200\n"
+    # Of nofile, runc before 1.1.13 is not sure: https://github.com/opencontainers/runc/issues/4195
+    assert inside.run([*SH, "ulimit -Sp; ulimit -Hp"]).stdout == "250\n500\n"
     blocks = inside.run([*SH, "df -k /dev/shm | tail -1"]).stdout.split()[1]
     assert int(blocks) == 16 << 10
     assert "eth0" not in inside.run([*SH, "cat /proc/net/dev"]).stdout

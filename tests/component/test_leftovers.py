@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from docker import DockerClient
+from docker.errors import APIError, NotFound
+from tests.component.container_fixtures import EngineFacts
 
 from ci_envs.containers.labels import LABEL_LEG, LABEL_RUN, LABEL_STATE, leg_labels, this_run
 from ci_envs.containers.leftovers import leftovers, remove_leftovers
 from ci_envs.containers.listing import listed
+from ci_envs.containers.starting import guarded, release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.component.container_fixtures import EngineFacts
+    from ci_envs.containers.engine import Engine
 
 pytestmark = pytest.mark.component
 
@@ -28,6 +34,9 @@ KILLS = 20
 
 #: The guard looks for what is still being made for half a minute.
 PATIENCE = 40.0
+
+#: A run that has ended long ago.
+DEAD = f"{this_run().partition('-')[0]}-4194305-1"
 
 # Starts containers and runs commands in them, one after the other, for as long as it lives.
 BUSY = """\
@@ -120,13 +129,60 @@ def test_a_container_that_was_made_and_not_started_is_removed_by_its_guard(
 ) -> None:
     name = f"ci-envs-{secrets.token_hex(6)}"
     process = start(engine_facts, MADE_AND_NOT_STARTED, engine_facts.image, name)
-    assert engine_facts.containers() == [f"/{name}"]
+    assert engine_facts.containers() == [name]
 
     # Whoever ends a job often ends the whole group: the guard is in none of ours.
     os.kill(process.pid, number)
     end(process, signal.SIGCONT) if number != signal.SIGKILL else end(process)
 
     wait_until_gone(engine_facts)
+
+
+def test_a_guard_that_comes_before_the_container_removes_all_of_it(engine_facts: EngineFacts) -> None:
+    """Whoever is killed in the middle of the request has asked for one, and the guard sets out at once."""
+    api, labels = engine_facts.engine.client.api, leg_labels(engine_facts.state, "docker-x")
+    for _ in range(15):
+        name = f"ci-envs-{secrets.token_hex(6)}"
+        guard = guarded(engine_facts.engine, name)
+        assert guard is not None
+        release(guard, done=False)
+        api.create_container(engine_facts.image, ["true"], name=name, labels=labels)
+        assert guard.wait(PATIENCE)
+        assert engine_facts.containers() == []
+
+
+def without_files(facts: EngineFacts) -> str:
+    """A container that Podman has noted down, and whose files it has removed while it made it; its name."""
+    name, labels = f"ci-envs-test-{secrets.token_hex(6)}", leg_labels(facts.state, "docker-x") | {LABEL_RUN: DEAD}
+    with contextlib.closing(DockerClient(facts.engine.address)) as other:
+        api = other.api
+        making = threading.Thread(
+            target=lambda: api.create_container(facts.image, ["true"], name=name, labels=labels), daemon=True
+        )
+        making.start()
+        while making.is_alive():
+            with contextlib.suppress(NotFound):
+                facts.engine.client.api.remove_container(name, force=True)
+                break
+        making.join(PATIENCE)
+    return name
+
+
+def test_one_whose_files_podman_has_lost_is_found_and_removed(podman_facts: tuple[Engine, str, dict[str, str]]) -> None:
+    facts = EngineFacts(*podman_facts)
+    for _ in range(50):
+        name = without_files(facts)
+        if facts.containers():
+            break
+    else:
+        pytest.fail(f"{facts.engine.title} keeps its books: nothing of this kind can be made with it any more")
+    with pytest.raises(APIError, match="not known"):
+        facts.engine.client.api.containers(all=True, filters={"label": f"{LABEL_STATE}={facts.state}"})
+
+    assert remove_leftovers(facts.engine, facts.state) == [f"container {name}"]
+
+    assert facts.containers() == []
+    assert facts.engine.client.api.containers(all=True, filters={"label": f"{LABEL_STATE}={facts.state}"}) == []
 
 
 # --- what is removed of what was left
@@ -179,9 +235,6 @@ def shelf(engine_facts: EngineFacts) -> Iterator[Shelf]:
     made = Shelf(engine_facts)
     yield made
     made.clear()
-
-
-DEAD = f"{this_run().partition('-')[0]}-4194305-1"
 
 
 def test_only_what_dead_runs_of_the_same_state_folder_have_left_is_removed(

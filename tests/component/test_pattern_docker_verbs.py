@@ -122,12 +122,13 @@ def test_clean_removes_our_images_and_containers_and_nobody_elses(make_docker: M
 
 # --- what containers may take
 
+# Not nofile: runc before 1.1.13 now and then gives a process another one (https://github.com/opencontainers/runc/issues/4195).
 LIMITS = """\
 docker:
   memory: 256m
   shm-size: 32m
   cpus: 1
-  ulimits: {nofile: "1000:2000"}
+  ulimits: {nproc: "250:500"}
   env: {FRUIT: "ripe, $HOME"}
   volumes: {./cache: /cache}
   cap-add: [SYS_PTRACE]
@@ -139,13 +140,13 @@ LIMITS_TEST = """\
 import os, pathlib, resource
 
 assert os.environ["FRUIT"] == "ripe, $HOME"
-assert resource.getrlimit(resource.RLIMIT_NOFILE) == (1000, 2000)
+assert resource.getrlimit(resource.RLIMIT_NPROC) == (250, 500), resource.getrlimit(resource.RLIMIT_NPROC)
 room = os.statvfs("/dev/shm")
 assert room.f_blocks * room.f_frsize == 32 << 20
 pathlib.Path("/cache/written").write_text("inside")
 for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
     if os.path.exists(path):
-        assert int(pathlib.Path(path).read_text()) == 256 << 20
+        assert pathlib.Path(path).read_text() == f"{256 << 20}\\n", pathlib.Path(path).read_text()
         break
 else:
     raise SystemExit("no limit to be read")

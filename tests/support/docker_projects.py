@@ -249,13 +249,17 @@ class DockerProgram(Program):
     def green(self, *words: str, **how: Any) -> Done:
         """A run that has to end well."""
         done = self.run(*words, timeout=how.pop("timeout", 280), **how)
-        assert done.code == 0, f"{done.said}\n{self.build_log()[-3000:]}"
+        assert done.code == 0, f"{done.said}\n{self.build_log()[-3000:]}\n{self.log('test')[-1000:]}"
         assert self.told().status == "passed"
         return done
 
     def build_log(self) -> str:
         """The log of the build stage."""
-        path = self.layout.log(self.leg, "build")
+        return self.log("build")
+
+    def log(self, stage: str) -> str:
+        """The log of a stage."""
+        path = self.layout.log(self.leg, stage)
         return path.read_text("utf-8") if path.is_file() else ""
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from ci_envs.containers.images import listed_images, remove_image
 from ci_envs.containers.labels import leg_labels, state_key
 from ci_envs.containers.legs import engine_for
 from ci_envs.containers.listing import listed
-from ci_envs.containers.starting import engine_errors, release
+from ci_envs.containers.starting import discarded, engine_errors, release
 from ci_envs.errors import BrokenError
 from ci_envs.layout import remove_tree
 
@@ -98,9 +98,9 @@ class Site:
         """Removes the container, its volumes and images, and the copy of the project. Needs nothing of them."""
         api = self.engine.client.api
         self._give_back()
-        with contextlib.suppress(Exception):  # it may never have been made, and the engine may be gone
-            api.remove_container(self.container or self.name, force=True, v=True)
-        release(self.guard, done=True)
+        # Without its id, the tool was ended before it had an answer, or never asked for one.
+        done = discarded(self.engine, self.container or self.name, settled=bool(self.container))
+        release(self.guard, done=done)
         self.guard = None
         for name in self.own_volumes:
             with contextlib.suppress(Exception):

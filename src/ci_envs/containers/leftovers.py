@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ci_envs.containers.labels import LABEL_LEG, LABEL_RUN, LABEL_STATE, is_over
-from ci_envs.containers.listing import listed
+from ci_envs.containers.listing import listed, listed_containers
 from ci_envs.errors import BrokenError
 
 if TYPE_CHECKING:
@@ -49,13 +49,13 @@ def leftovers(engine: Engine, state_key: str, leg: str = "") -> tuple[Leftover, 
 def _labelled(
     engine: Engine, state_key: str
 ) -> Iterator[tuple[Literal["container", "volume"], str, str, Mapping[str, str]]]:
-    api, filters = engine.client.api, {"label": f"{LABEL_STATE}={state_key}"}
-    containers: list[dict[str, Any]] = listed(lambda: api.containers(all=True, filters=filters))
-    for told in containers:
+    label = f"{LABEL_STATE}={state_key}"
+    for told in listed_containers(engine, label):
         if not _is_inherited(engine, told.get("ImageID") or ""):
             name = (told.get("Names") or [told["Id"]])[0]
             yield "container", told["Id"], name.lstrip("/"), told.get("Labels") or {}
-    volumes: list[dict[str, Any]] = listed(lambda: api.volumes(filters=filters)).get("Volumes") or []
+    api = engine.client.api
+    volumes: list[dict[str, Any]] = listed(lambda: api.volumes(filters={"label": label})).get("Volumes") or []
     for told in volumes:
         yield "volume", told["Name"], told["Name"], told.get("Labels") or {}
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ci_envs.containers.engine import Engine
     from ci_envs.containers.limits import Limits
 
-__all__ = ["Spec", "Started", "engine_errors", "explained", "guarded", "release", "started"]
+__all__ = ["Spec", "Started", "discarded", "engine_errors", "explained", "guarded", "release", "started"]
 
 #: How long a guard may take to end that was told to.
 _GUARD_SECONDS = 20.0
@@ -89,15 +89,16 @@ def started(engine: Engine, spec: Spec) -> Started:
     spec.limits.make_folders()
     name = f"ci-envs-{secrets.token_hex(6)}"
     guard = guarded(engine, name)
-    stdin = None
+    stdin, settled = None, False
     try:
         with engine_errors(f"{engine.title} does not start a container of {spec.image}"):
             identity = _made(engine, spec, name)
+            settled = True
             stdin = Connection(engine.client.api.attach_socket(identity, params={"stdin": 1, "stream": 1}))
             engine.client.api.start(identity)
         command.ends_with_us(stdin.end)
-    except BaseException:
-        done = _discarded(engine, name)
+    except BaseException as error:
+        done = discarded(engine, name, settled=settled or isinstance(error, BuildError))
         if stdin is not None:
             stdin.close()
         release(guard, done=done)
@@ -113,7 +114,7 @@ def _made(engine: Engine, spec: Spec, name: str) -> str:
     folders = dict.fromkeys([*spec.path.split(":"), *_FOLDERS])
     found = [(f"{folder}/{main[0]}", *main[1:]) for main in _MAINS for folder in folders if folder.startswith("/")]
     usable = next((main for main in found if _has(engine, identity, main[0])), None)
-    _discarded(engine, name)
+    discarded(engine, name, settled=True)
     if usable is None:
         raise BuildError(f"there is no cat, Python or sh in {spec.image}, so that nothing can be run in it")
     return _created(engine, spec, name, usable)
@@ -130,16 +131,34 @@ def _has(engine: Engine, identity: str, path: str) -> bool:
     return True
 
 
-def _discarded(engine: Engine, name: str) -> bool:
-    """Whether there is no such container any more."""
+def discarded(engine: Engine, name: str, *, settled: bool) -> bool:
+    """Whether there is no such container any more.
+
+    ``settled``: whether the engine has answered whoever asked for it. If not, it may be at it still: that there is none
+    says nothing then, and it must not be told to remove one that it has not made (``container_guard.py`` says why).
+    """
     from docker.errors import NotFound
 
     try:
-        engine.client.api.remove_container(name, force=True, v=True)
+        if _is_known(engine, name):
+            engine.client.api.remove_container(name, force=True, v=True)
+            return True
     except NotFound:
-        return True
+        pass
     except Exception:  # noqa: BLE001 - there is an error on its way already, and the guard sees to the rest
         return False
+    return settled
+
+
+def _is_known(engine: Engine, name: str) -> bool:
+    from docker.errors import APIError, NotFound
+
+    try:
+        engine.client.api.inspect_container(name)
+    except NotFound:
+        return False
+    except APIError:
+        pass  # something of that name cannot be looked at
     return True
 
 

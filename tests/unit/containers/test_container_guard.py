@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+THERE = b"HTTP/1.0 200 OK\r\n\r\n{}"
 GONE = b"HTTP/1.0 204 No Content\r\n\r\n"
+BROKEN = b"HTTP/1.0 500 Internal Server Error\r\n\r\n"
 MISSING = b"HTTP/1.0 404 Not Found\r\n\r\n"
 
 
@@ -81,16 +83,33 @@ def guard(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
         signal.signal(number, handler)
 
 
-def test_it_removes_what_is_still_being_made(engine: Any, guard: Any) -> None:
-    answering = engine([MISSING, MISSING, GONE])
+LOOK = "GET /containers/ci-envs-1/json"
+REMOVE = "DELETE /containers/ci-envs-1?force=1&v=1"
+
+
+def test_it_waits_for_what_is_still_being_made_and_removes_it(engine: Any, guard: Any) -> None:
+    """Podman, told to remove it meanwhile, would take its files away and keep its name for ever."""
+    answering = engine([MISSING, MISSING, THERE, GONE])
     guard(answering.path)
-    assert answering.asked == ["DELETE /containers/ci-envs-1?force=1&v=1"] * 3
+    assert answering.asked == [LOOK, LOOK, LOOK, REMOVE]
+
+
+def test_what_cannot_be_looked_at_is_removed(engine: Any, guard: Any) -> None:
+    answering = engine([BROKEN, GONE])
+    guard(answering.path)
+    assert answering.asked == [LOOK, REMOVE]
+
+
+def test_what_goes_while_it_is_looked_at_is_looked_for_again(engine: Any, guard: Any) -> None:
+    answering = engine([THERE, MISSING, MISSING, THERE, GONE])
+    guard(answering.path)
+    assert answering.asked == [LOOK, REMOVE, LOOK, LOOK, REMOVE]
 
 
 def test_an_engine_that_is_slow_is_asked_again(engine: Any, guard: Any) -> None:
-    answering = engine([None, b"", GONE])
+    answering = engine([None, b"", THERE, None, THERE, b"", THERE, GONE])
     guard(answering.path)
-    assert len(answering.asked) == 3
+    assert len(answering.asked) == 8
 
 
 def test_it_gives_up_where_there_is_no_engine(engine: Any, guard: Any, tmp_path: Path) -> None:
