@@ -324,6 +324,12 @@ class Background:
             self._process.wait(seconds)
         return not self.running
 
+    def leave(self) -> None:
+        """Ends its standard input, and leaves it to itself: nobody asks how it ends, and it may outlive us."""
+        self.tell("")
+        # Without anybody who waits for it, it would stay as a zombie, and subprocess would warn of it.
+        threading.Thread(target=self._process.wait, daemon=True).start()
+
     def end(self) -> None:
         """Ends it, politely first."""
         self.tell("")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -404,6 +405,14 @@ def test_a_background_process_sees_the_end_of_its_input(tmp_path: Path) -> None:
 
     assert background.wait(20)
     assert log.read_text() == "'done\\n'\n"
+
+
+def test_what_is_left_to_itself_goes_on_and_nobody_is_warned(tmp_path: Path) -> None:
+    """subprocess warns of one that has not ended when the last reference to it goes."""
+    script = "import os, sys, time; sys.stdin.read(); time.sleep(0.5); open(sys.argv[1], 'w').write(str(os.getpid()))"
+    command.start(Command(python(script, str(tmp_path / "said"))), outlives_us=True).leave()
+    gc.collect()
+    wait_for((tmp_path / "said").exists)
 
 
 @posix_only

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Told", "up_failed"]
 
 _STAMP = re.compile(r"^\[\d{4}-\d\d-\d\dT[\d:.]+Z\] ", re.MULTILINE)
+#: What a builder says the tool tells as it comes, in pieces: behind each an end of line of its own.
+_NEXT_PIECE = re.compile(rf"\n\n(?={_STAMP.pattern})", re.MULTILINE)
 _LIFECYCLE = re.compile(r"^(?:(?P<part>.+) of )?(?P<command>\w+Command) from (?P<origin>.+?) failed")
 _BEGINS = re.compile(r"^Running (?:the |.+ of )?\w+Command from .+\.\.\.$", re.MULTILINE)
 _ENDS = re.compile(r"^(?:.+ of )?\w+Command from .+ failed with exit code (?P<code>\d+)\.", re.MULTILINE)
@@ -46,8 +48,8 @@ class Told:
 
     def __init__(self, up: Up, output: str, *, read: Devcontainer, text: str, dockerfile: str, log: str) -> None:
         self.up = up
-        #: Without the times that the tool puts before its lines, and without what we have put into the Dockerfile.
-        self.output = without_our_mounts(_STAMP.sub("", plain(output)))
+        #: Without what the tool puts between what it hears, and without what we have put into the Dockerfile.
+        self.output = without_our_mounts(_STAMP.sub("", _NEXT_PIECE.sub("\n", plain(output))))
         self.read = read
         #: Of devcontainer.json, and of the Dockerfile as it was built: line for line the project's.
         self.text, self.dockerfile = text, dockerfile

@@ -49,6 +49,8 @@ class Site:
     name: str = field(default_factory=lambda: f"ci-envs-{secrets.token_hex(6)}")
     container: str = ""
     guard: command.Background | None = None
+    #: Whether nobody asks the engine for a container any more.
+    settled: bool = True
     #: The volumes that were there before.
     volumes: frozenset[str] = frozenset()
     own_volumes: tuple[str, ...] = ()
@@ -98,8 +100,7 @@ class Site:
         """Removes the container, its volumes and images, and the copy of the project. Needs nothing of them."""
         api = self.engine.client.api
         self._give_back()
-        # Without its id, the tool was ended before it had an answer, or never asked for one.
-        done = discarded(self.engine, self.container or self.name, settled=bool(self.container))
+        done = discarded(self.engine, self.container or self.name, settled=self.settled)
         release(self.guard, done=done)
         self.guard = None
         for name in self.own_volumes:

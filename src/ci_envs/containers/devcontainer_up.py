@@ -75,7 +75,9 @@ def _brought_up(site: Site, cli: Cli, leg: Leg, lock: Lock, work: Work) -> Devco
         log.writelines(f"{note}\n" for note in (*firewall.notes, *limits.notes(site.engine)))
     env = site.engine.environ
     site.guard = guarded(site.engine, site.name)
+    site.settled = False
     told, outcome = up(cli, work, read, [*words, *_lifecycle_words(site, firewall)], env)
+    site.settled = not outcome.timed_out
     site.container = told.container_id
     if not outcome or told.outcome != "success":
         raise _failed(told, outcome.output, site, work)

@@ -204,7 +204,11 @@ def guarded(engine: Engine, name: str) -> command.Background | None:
 
 def release(guard: command.Background | None, *, done: bool) -> None:
     """Lets the guard go where the container is gone, and else has it remove the container."""
-    if guard is not None:
-        guard.tell("done\n" if done else "")
-        if done and not guard.wait(_GUARD_SECONDS):
-            guard.end()
+    if guard is None:
+        return
+    if not done:
+        guard.leave()
+        return
+    guard.tell("done\n")
+    if not guard.wait(_GUARD_SECONDS):
+        guard.end()

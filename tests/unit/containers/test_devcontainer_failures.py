@@ -100,20 +100,21 @@ def test_a_failing_instruction_is_named_at_its_own_line() -> None:
     assert (error.file, error.line) == (".devcontainer/Dockerfile", 3)
 
 
-def test_a_base_that_is_not_there_is_named_at_its_line() -> None:
-    output = """--------------------
+BASE = """--------------------
    1 | >>> FROM r.example/python@sha256:0 AS dev_container_auto_added_stage_label
    2 |     RUN echo one
 --------------------
 ERROR: failed to solve: r.example/python@sha256:0: not found
 """
-    error = failed(output, description="An error occurred building the image.")
+
+
+def test_a_base_that_is_not_there_is_named_at_its_line() -> None:
+    error = failed(BASE, description="An error occurred building the image.")
     assert error.message == "FROM r.example/python@sha256:0 failed: r.example/python@sha256:0: not found"
     assert error.line == 1
 
 
-def test_a_feature_that_fails_to_install_is_named() -> None:
-    output = """------
+FEATURE = """------
  > [dev_containers_target_stage 4/4] RUN --mount=type=bind cp -ar /tmp/build-features-src/hello_0:
 0.149 Feature       : hello
 0.149 Options       :
@@ -124,10 +125,23 @@ def test_a_feature_that_fails_to_install_is_named() -> None:
   30 | >>> RUN --mount=type=bind,from=dev_containers_feature_content_source
 ERROR: failed to solve: process "/bin/sh -c cp -ar" did not complete successfully: exit code: 4
 """
-    error = failed(output, description="An error occurred building the image.")
+
+
+def test_a_feature_that_fails_to_install_is_named() -> None:
+    error = failed(FEATURE, description="An error occurred building the image.")
     assert error.message.startswith("the feature r.example/f/hello failed to install: ")
     assert error.message.endswith(" | i fail")
     assert error.line == 3
+
+
+@pytest.mark.parametrize("output", [BUILD, BASE, FEATURE], ids=["instruction", "base", "feature"])
+def test_a_build_is_told_in_whatever_pieces_the_tool_has_heard_it(output: str) -> None:
+    whole = failed(output, description="An error occurred building the image.")
+    lines = output.splitlines(keepends=True)
+    for cut in range(1, len(lines)):
+        pieces = f"{STAMP}{''.join(lines[:cut])}\n{STAMP}{''.join(lines[cut:])}\n"
+        error = failed(pieces, description="An error occurred building the image.")
+        assert (error.message, error.file, error.line) == (whole.message, whole.file, whole.line), pieces
 
 
 @pytest.mark.parametrize("message", ["Lockfile does not exist.", "Lockfile does not match."])
