@@ -583,14 +583,15 @@ def test_a_command_starts_without_nix(make_nix_program: MakeNix, tmp_path: Path)
     env = {**program.env, "PYTHONPYCACHEPREFIX": str(tmp_path / "bytecode"), "PATH": "/nowhere"}
     env.pop("PYTHONDONTWRITEBYTECODE", None)
 
-    # What else the machine does can only add to the least; whoever installs a program compiles it once.
-    bare, ours = (min(_seconds(argv, env, program.root) for _ in range(9)) for argv in ((python, "-c", "pass"), words))
+    # Of the processor: what else the machine does would be in the time. The bench has that (`nix_again`).
+    bare, ours = (min(_seconds(argv, env, program.root) for _ in range(5)) for argv in ((python, "-c", "pass"), words))
 
     assert ours - bare <= 0.2
 
 
 def _seconds(argv: tuple[str, ...], env: Mapping[str, str], folder: Path) -> float:
-    started = time.perf_counter()
+    before = os.times()
     outcome = run(Command(argv, env=env, cwd=folder, timeout=60))
     assert outcome, outcome.tail()
-    return time.perf_counter() - started
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
