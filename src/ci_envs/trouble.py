@@ -20,10 +20,10 @@ __all__ = ["damaged", "from_pip_log", "gone", "hash_mismatch", "is_passing", "re
 #: A resolver can fill pages; the log has all of it.
 LONGEST_REASON = 600
 
-# Where a tool says what went wrong: uv's lines, git's, pip's, the last line of a traceback, and pip's log (below).
+# Where a tool says what went wrong: lines of uv, git, pip, apt and curl, of a traceback, and of pip's log (below).
 _COMPLAINT = re.compile(
-    r"\s*(?:error|cause|Caused by|hint|fatal|ERROR): ?|\s*[\u00d7\u251c\u2570]\S* "
-    r"|(?:[A-Za-z_]\w*\.)*[A-Z]\w+: |Could not fetch URL "
+    r"\s*(?:error|cause|Caused by|hint|fatal|ERROR|E): ?|\s*[\u00d7\u251c\u2570]\S* "
+    r"|(?:[A-Za-z_]\w*\.)*[A-Z]\w+: |Could not fetch URL |curl: \(\d+\) "
 )
 # What a resolver says of packages, and pip of a request that it makes once more.
 _NO_COMPLAINT = re.compile(
@@ -45,7 +45,8 @@ _PASSING = re.compile(
     r"|NewConnectionError|Max retries exceeded|ReadTimeoutError|ConnectTimeoutError|ProtocolError|IncompleteRead"
     r"|incomplete-download|end of file before message length|error decoding response body|failed to decode it"
     r"|HTTP status server error|HTTP error 5\d\d|\b5\d\d Server Error|too many 5\d\d error responses"
-    r"|\b429 Too Many|\b429 Client Error|HTTP error 429|tunnel error|ProxyError",
+    r"|\b429 Too Many|\b429 Client Error|HTTP error 429|tunnel error|ProxyError"
+    r"|Unable to connect to|Could not connect to|Temporary failure resolving",
     re.IGNORECASE,
 )
 # These will not.

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ci_envs.project import Project
     from ci_envs.selection import Selection
 
-__all__ = ["LockPolicy", "Work"]
+__all__ = ["LockPolicy", "Work", "network_pauses"]
 
 #: The oldest instant that a zip file can hold (1980-01-01): wheels built here carry no time of today.
 #: https://reproducible-builds.org/docs/source-date-epoch/
@@ -245,22 +245,29 @@ class Work:
             hold=self.hold,
             as_logged=as_logged,
         )
-        wait = _FIRST_WAIT_SECONDS
-        for attempt in range(1, NETWORK_TRIES + 1):
+        pauses = network_pauses()
+        while True:
             outcome = _run(request, aside)
             reason = "" if outcome else trouble.world_failed(outcome)
             if not reason:
                 return outcome
-            if not network or attempt == NETWORK_TRIES or not trouble.is_passing(outcome):
+            pause = next(pauses) if network and trouble.is_passing(outcome) else None
+            if pause is None:
                 raise BrokenError(reason, hint=f"the log has all of it: {self.layout.shown(self.log)}")
-            time.sleep(wait + random.uniform(0, wait / 2))  # noqa: S311 - jitter, no secret
-            wait *= 2
-        raise AssertionError("the loop ends by return or raise")
+            time.sleep(pause)
 
     def file_digest(self, relative: str) -> str:
         """SHA-256 of a file of the project, in hexadecimal; empty where it is not there."""
         path = self.project.path(relative)
         return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+def network_pauses() -> Iterator[float | None]:
+    """Seconds to wait before each further try of what failed because of the network; ``None`` where that is enough."""
+    for number in range(NETWORK_TRIES - 1):
+        wait = _FIRST_WAIT_SECONDS * 2**number
+        yield wait + random.uniform(0, wait / 2)  # noqa: S311 - jitter, no secret
+    yield None
 
 
 def _run(request: command.Command, aside: Path | None) -> Outcome:

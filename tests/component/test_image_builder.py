@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ from ci_envs.containers.secrets import Secret
 from ci_envs.errors import BrokenError, BuildError, InterruptedRun, ToolMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.component.container_fixtures import EngineFacts
 
@@ -214,6 +216,61 @@ def test_a_registry_that_is_down_is_the_worlds_fault(docker_builds: Builds) -> N
         port = server.getsockname()[1]
     with pytest.raises(BrokenError, match=r"did not answer as it should: .*connection refused"):
         docker_builds.build(f"FROM 127.0.0.1:{port}/x:1\n")
+
+
+class Answering(ThreadingHTTPServer):
+    """A server that is overloaded at first."""
+
+    def __init__(self, overloaded: int) -> None:
+        self.asked = 0
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                owner.asked += 1
+                self.send_response(503 if owner.asked <= overloaded else 200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def asking(self) -> str:
+        """A Dockerfile that asks it."""
+        get = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{self.server_port}/')"
+        return f'FROM BASE\nRUN echo once > /once\nRUN python3 -c "{get}"\n'
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[int], Answering]]:
+    with contextlib.ExitStack() as left:
+
+        def made(overloaded: int) -> Answering:
+            server = left.enter_context(Answering(overloaded))
+            left.callback(server.shutdown)
+            return server
+
+        yield made
+
+
+def test_what_failed_over_the_network_is_built_again(builds: Builds, answering: Callable[[int], Answering]) -> None:
+    server = answering(2)
+    builds.build(server.asking, network="host")
+    assert server.asked == 3
+    assert builds.steps.count("the network failed: builds again") == 2
+
+
+def test_a_network_that_goes_on_failing_is_told_with_its_line(
+    builds: Builds, answering: Callable[[int], Answering]
+) -> None:
+    server = answering(9)
+    with pytest.raises(BuildError, match=r"Dockerfile:3: RUN python3 .*HTTP Error 503: Service Unavailable"):
+        builds.build(server.asking, network="host")
+    assert server.asked == 3
 
 
 def test_a_killed_step_says_what_kills_them(builds: Builds) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ci_envs.containers.build_output import Transcript
 
-__all__ = ["Failed", "engine_failure", "explained", "failure", "instruction_lines", "read_failure"]
+__all__ = ["Failed", "engine_failure", "explained", "failure", "instruction_lines", "may_pass", "read_failure"]
 
 #: The reason of a failure in one message.
 _LONGEST = 700
@@ -34,6 +34,7 @@ _SOLVE = re.compile(r"^ERROR: (?:failed to (?:build|solve): )*(.*)$", re.DOTALL)
 _PARSE_LINE = re.compile(r"dockerfile parse error on line (\d+): ")
 _EXIT = re.compile(r"(?:exit code: |exit status )(\d+)")
 _TRIED = re.compile(r"after connection broken by '(.+?)': /")
+_NOTHING_TO_CHOOSE = "Could not find a version that satisfies"
 _PODMAN_STEP = re.compile(r'^building at STEP "(.*?)": ', re.DOTALL)
 
 
@@ -208,11 +209,24 @@ def _last(failed: Failed) -> str:
     if not failed.lines:
         return ""
     outcome = Outcome(argv=("",), returncode=1, stderr="\n".join(failed.lines))
-    own = trouble.reason(outcome)
-    # pip warns of each try, and its error does not say why there was nothing to choose from.
-    tried = next((found[1] for line in reversed(failed.lines) if (found := _TRIED.search(line))), "")
+    own, tried = trouble.reason(outcome), _tried(failed)
     more = f"; {tried}" if tried and tried not in own else ""
     return f": {one_line(own + more, _LONGEST)}"
+
+
+def _tried(failed: Failed) -> str:
+    """What pip warned of at each try: its error does not say why there was nothing to choose from."""
+    return next((found[1] for line in reversed(failed.lines) if (found := _TRIED.search(line))), "")
+
+
+def may_pass(transcript: Transcript) -> bool:
+    """Whether the same build may go through in a moment: what an instruction asked did not answer."""
+    failed = read_failure(transcript)
+    if not failed.exit_code:
+        return False
+    tried = _tried(failed) if any(_NOTHING_TO_CHOOSE in line for line in failed.lines) else ""
+    said = (*failed.lines, f"ERROR: {tried}")
+    return trouble.is_passing(Outcome(argv=("",), returncode=failed.exit_code, stderr="\n".join(said)))
 
 
 def _of_image(failed: Failed, _file: str, engine: str) -> CiEnvsError | None:

@@ -6,6 +6,7 @@ import contextlib
 import re
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from ci_envs.containers import build_failures
 from ci_envs.containers.build_output import Transcript, reader
 from ci_envs.containers.secrets import masking
 from ci_envs.errors import BrokenError
+from ci_envs.work import network_pauses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -73,14 +75,19 @@ class Room:
     def run(
         self, argv: Sequence[str], environ: Mapping[str, str], form: Form, *, epoch: int, secrets: Sequence[Secret]
     ) -> Ran:
-        """Runs a builder over the project, with its words in the log and its steps told."""
+        """Runs a builder over the project, with its words in the log and its steps told.
+
+        Where an instruction failed over the network it is built again, as other commands are run again.
+        """
         work = self.work
         # Buildah leaves folders in TMPDIR when it is stopped.
         own = {"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": str(self.folder)}
         env = {**client_environment(work), **own, **environ}
-        transcript = Transcript(work.progress, masking({**work.environ, **env}, secrets))
-        outcome = command.run(
-            command.Command(
+        redact = masking({**work.environ, **env}, secrets)
+        pauses = network_pauses()
+        while True:
+            transcript = Transcript(work.progress, redact)
+            request = command.Command(
                 argv=tuple(argv),
                 cwd=work.project.root,
                 env=env,
@@ -89,8 +96,13 @@ class Room:
                 hold=work.hold,
                 as_logged=reader(form, transcript),
             )
-        )
-        return Ran(outcome, transcript)
+            outcome = command.run(request)
+            passing = not outcome and not outcome.timed_out and build_failures.may_pass(transcript)
+            pause = next(pauses) if passing else None
+            if pause is None:
+                return Ran(outcome, transcript)
+            work.progress("the network failed: builds again")
+            time.sleep(pause)
 
 
 def client_environment(work: Work) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ci_envs.capture import Outcome
-from ci_envs.containers.build_failures import Failed, engine_failure, explained, failure, instruction_lines
+from ci_envs.containers.build_failures import Failed, engine_failure, explained, failure, instruction_lines, may_pass
 from ci_envs.containers.build_output import Transcript, reader
 from ci_envs.errors import BrokenError, BuildError
 
@@ -18,13 +18,9 @@ _CASES = sorted((Path(__file__).parents[2] / "cases" / "build-failures").iterdir
 @pytest.mark.parametrize("case", _CASES, ids=lambda case: case.name)
 def test_what_a_builder_said_becomes_a_sentence_with_its_line(case: Path) -> None:
     expected = json.loads((case / "expected.json").read_text("utf-8"))
-    transcript = Transcript()
-    take = reader(expected["form"], transcript)
-    for line in (case / "output.txt").read_text("utf-8").splitlines(keepends=True):
-        take(line)
     error = failure(
         Outcome(argv=("builder",), returncode=1),
-        transcript,
+        transcript_of(case),
         file="Dockerfile",
         text=(case / "Dockerfile").read_text("utf-8"),
         engine="podman 4.3.1" if expected["form"] == "podman" else "docker 26.1.5",
@@ -43,6 +39,41 @@ def test_what_is_to_blame_is_not_mixed_up(case: Path) -> None:
     unknowable = ("buildkit-no-such-stage", "podman-base-not-there")
     is_world = any(word in case.name for word in world) or case.name in unknowable
     assert expected["error"] == ("BrokenError" if is_world else "BuildError")
+
+
+def transcript_of(case: Path) -> Transcript:
+    transcript = Transcript()
+    take = reader(json.loads((case / "expected.json").read_text("utf-8"))["form"], transcript)
+    for line in (case / "output.txt").read_text("utf-8").splitlines(keepends=True):
+        take(line)
+    return transcript
+
+
+@pytest.mark.parametrize("case", _CASES, ids=lambda case: case.name)
+def test_an_instruction_that_could_not_reach_a_server_may_go_through_in_a_moment(case: Path) -> None:
+    assert may_pass(transcript_of(case)) is case.name.endswith("pip-cannot-connect")
+
+
+@pytest.mark.parametrize(
+    ("lines", "passing"),
+    [
+        (["E: Failed to fetch http://deb.example/Packages  Unable to connect to deb.example:http: [IP: ::1 80]"], True),
+        (["E: Failed to fetch http://deb.example/InRelease  Temporary failure resolving 'deb.example'"], True),
+        (["E: Unable to locate package numpyy"], False),
+        (["curl: (6) Could not resolve host: deb.example"], True),
+        (["curl: (22) The requested URL returned error: 404"], False),
+        (["fatal: unable to access 'https://git.example/': Could not resolve host: git.example"], True),
+        (["  cause: dns error: failed to lookup address information"], True),
+        (["ERROR: 1 of 3 tests failed"], False),
+    ],
+)
+def test_what_tools_say_of_a_network(lines: list[str], passing: bool) -> None:
+    transcript = Transcript()
+    transcript.begin("1", "RUN ./setup.sh")
+    for line in lines:
+        transcript.tell("1", line)
+    transcript.end("1", 0.1, error="process did not complete successfully: exit code: 100")
+    assert may_pass(transcript) is passing
 
 
 def test_a_hint_says_where_the_log_is_when_there_is_nothing_better() -> None:
