@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ci_envs import __version__, cache, seal, sources
+from ci_envs.decoding import decode
 from ci_envs.environ import leg_variables
 from ci_envs.environments.host import HostEnvironment
 from ci_envs.environments.scheme import SHELL_NAME
@@ -265,7 +266,7 @@ def _altered(order: Order, prefix: Path, found: seal.Seal) -> str:
 def facts_of(found: seal.Seal) -> Facts | None:
     """What a seal tells; nothing where it was written by another version."""
     try:
-        return msgspec.json.decode(found.facts.extra.get("facts", ""), type=Facts)
+        return decode(found.facts.extra.get("facts", ""), Facts)
     except msgspec.DecodeError:
         return None
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
+from ci_envs.decoding import decode
 from ci_envs.errors import BrokenError
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Remembered(Generic[T]):
         if self._entries is None:
             self._entries = {}
             with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
-                memory = msgspec.json.decode(self._path.read_bytes(), type=_Memory[self._kind])  # type: ignore[name-defined]  # made at run time
+                memory = decode(self._path.read_bytes(), _Memory[self._kind])  # type: ignore[name-defined]  # made at run time
                 if memory.question == self._question:
                     self._entries = memory.entries
         return self._entries

@@ -17,6 +17,7 @@ import msgspec
 
 from ci_envs import command
 from ci_envs.cache import Remembered, cache_root
+from ci_envs.decoding import decode
 from ci_envs.errors import CiEnvsError, ToolMissing
 from ci_envs.machine import arch_name
 from ci_envs.model.inventory import Interpreter
@@ -155,7 +156,7 @@ def _ask(path: Path, environ: Mapping[str, str], run: Run) -> Interpreter:
     if not outcome:
         said = outcome.tail(1) or f"exit code {outcome.returncode}"
         raise ToolMissing("it takes too long" if outcome.timed_out else said)
-    answer = msgspec.json.decode(outcome.stdout.strip().rpartition("\n")[2], type=Interpreter)
+    answer = decode(outcome.stdout.strip().rpartition("\n")[2], Interpreter)
     return msgspec.structs.replace(answer, arch=arch_name(answer.arch))
 
 

@@ -105,13 +105,12 @@ def lock_digests(root: Project) -> Callable[[str], str]:
 
 def platforms() -> Platforms:
     """What the world calls its machines, from the data that ships with the package."""
-    import msgspec
-
+    from ci_envs.decoding import decode
     from ci_envs.model.plan import Platforms
 
     # The file lies beside this one; importlib.resources would cost 20 ms to say so.
     data = Path(__file__).with_name("resources").joinpath("platforms.json").read_bytes()
-    return msgspec.json.decode(data, type=Platforms)
+    return decode(data, Platforms)
 
 
 def _read(root: Project, text: str, file: str) -> Matrix:

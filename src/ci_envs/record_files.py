@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ci_envs.decoding import decoder
 from ci_envs.errors import UsageError
 from ci_envs.layout import write_atomically
 from ci_envs.model.leg import MAX_ID_LENGTH
@@ -43,8 +44,8 @@ class _Version(msgspec.Struct):
     schema_version: int
 
 
-_VERSION = msgspec.json.Decoder(_Version)
-_RECORD = msgspec.json.Decoder(RunRecord)
+_VERSION = decoder(_Version)
+_RECORD = decoder(RunRecord)
 
 
 def is_leg_id(word: str) -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from ci_envs.decoding import convert, decode
 from ci_envs.layout import write_atomically
 from ci_envs.resources.probe import SEAL_NAME, is_junction
 
@@ -86,9 +87,9 @@ def read_seal(prefix: Path) -> Seal | None:
     try:
         data = (prefix / SEAL_NAME).read_bytes()
         try:
-            return msgspec.json.decode(data, type=Seal)
+            return decode(data, Seal)
         except msgspec.DecodeError:  # slower, and can read half surrogates
-            return msgspec.convert(json.loads(data), Seal)
+            return convert(json.loads(data), Seal)
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError):
         return None
 

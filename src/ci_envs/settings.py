@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from ci_envs.commandline import split
+from ci_envs.decoding import convert
 from ci_envs.durations import seconds
 from ci_envs.errors import UsageError
 from ci_envs.model.config import Config
@@ -80,7 +81,7 @@ def resolve(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Settings:
             _put(merged, key, value)
             sources[key] = source
     try:
-        settings = Settings(msgspec.convert(merged, Config), sources)
+        settings = Settings(convert(merged, Config), sources)
     except msgspec.ValidationError as error:
         raise UsageError(_unfit(str(error), sources)) from None
     _refuse_shell(settings)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
+from ci_envs.decoding import convert
 from ci_envs.nearest import nearest
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def read_as(document: Document, shape: type[T], *, advice: Callable[[Path, Any],
     hint = advice or (lambda _path, _value: "")
     _refuse_unknown(document, document.data, shape, (), hint)
     try:
-        return msgspec.convert(document.data, shape)
+        return convert(document.data, shape)
     except msgspec.ValidationError as error:
         raise _mismatch(document, shape, str(error), hint) from None
 

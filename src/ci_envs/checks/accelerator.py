@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ci_envs.cuda import CudaFacts, built_for, cuda_facts, fits
+from ci_envs.decoding import decode
 from ci_envs.durations import seconds
 from ci_envs.endings import how_it_ended
 from ci_envs.errors import ToolMissing
@@ -141,7 +142,7 @@ def _ask(context: Context, framework: str) -> tuple[_Answer, str]:
         log=context.log,
     )
     try:
-        answer = msgspec.json.decode((outcome.stdout.strip().splitlines() or [""])[-1], type=_Answer)
+        answer = decode((outcome.stdout.strip().splitlines() or [""])[-1], _Answer)
     except msgspec.DecodeError:
         said = one_line(outcome.tail(1), 300)
         return _Answer(None, 0, ""), f"{how_it_ended(outcome)}{said and ': '}{said}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ci_envs.checks.requires import needed
+from ci_envs.decoding import decode
 from ci_envs.durations import seconds
 from ci_envs.endings import crashed, how_it_ended
 from ci_envs.model.record import Finding
@@ -187,7 +188,7 @@ def _judge(named: str, outcome: Outcome) -> Finding | None:
 def _answer(outcome: Outcome) -> _Answer | None:
     """What the probe said last; nothing where the module ended the process before it could."""
     try:
-        return msgspec.json.decode((outcome.stdout.strip().splitlines() or [""])[-1], type=_Answer)
+        return decode((outcome.stdout.strip().splitlines() or [""])[-1], _Answer)
     except msgspec.DecodeError:
         return None
 

@@ -10,6 +10,7 @@ import msgspec
 
 from ci_envs.checks.accelerator import wanted_cuda
 from ci_envs.cuda import cuda_of, documented, major_of
+from ci_envs.decoding import decode
 from ci_envs.endings import how_it_ended
 from ci_envs.model.record import Finding
 from ci_envs.plain import one_line
@@ -120,7 +121,7 @@ def _ask(context: Context) -> tuple[_Answer | None, str]:
         log=context.log,
     )
     try:
-        return msgspec.json.decode((outcome.stdout.strip().splitlines() or [""])[-1], type=_Answer), ""
+        return decode((outcome.stdout.strip().splitlines() or [""])[-1], _Answer), ""
     except msgspec.DecodeError:
         said = one_line(outcome.tail(1), _SHOWN)
         return None, f"reading them {how_it_ended(outcome)}{said and ': '}{said}"

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ci_envs import command
+from ci_envs.decoding import decode
 from ci_envs.errors import CiEnvsError, InterruptedRun
 from ci_envs.layout import write_atomically
 from ci_envs.plain import one_line
@@ -155,7 +156,7 @@ def _key(prefix: Path, seen: Mapping[str, str]) -> str:
 
 def _remembered(memory: Path | None, key: str) -> _Memory | None:
     try:
-        known = msgspec.json.decode(memory.read_bytes(), type=_Memory) if memory is not None else None
+        known = decode(memory.read_bytes(), _Memory) if memory is not None else None
     except (OSError, ValueError, msgspec.MsgspecError):
         return None
     return known if known is not None and known.key == key else None

@@ -15,6 +15,7 @@ import msgspec
 
 from ci_envs.conda.lock_pins import to_pins
 from ci_envs.conda.lock_rules import Entry, plain_address, together
+from ci_envs.decoding import convert
 from ci_envs.errors import LockError
 from ci_envs.locks.reading import shown
 from ci_envs.model.conda import CondaLock
@@ -159,7 +160,7 @@ def _read_conda_lock(text: str, path: str) -> CondaLock:
     document = load_lock_yaml(text, path=path)
     _check_version(document, path)
     try:
-        read = msgspec.convert(document.data, _CondaLock)
+        read = convert(document.data, _CondaLock)
     except msgspec.ValidationError as error:
         raise _misread(document, str(error), path) from error
     platforms = set(read.metadata.platforms)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ci_envs.decoding import decode
 from ci_envs.model.conda_record import Claim
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def post_link_paths(name: str) -> tuple[str, str]:
 def read_package(folder: Path) -> PackageFiles:
     """Looks through an unpacked package. :class:`UnfitPackageError` where it is none, or reaches outside."""
     try:
-        index = msgspec.json.decode((folder / "info/index.json").read_bytes(), type=_Index)
+        index = decode((folder / "info/index.json").read_bytes(), _Index)
         links, executable = _walk(folder)  # before anything is read: a pipe would be waited for
         rows = _rows(folder)
         points = _entry_points(folder) if index.noarch == "python" else ()
@@ -143,7 +144,7 @@ def _rows(folder: Path) -> tuple[Claim, ...]:
     except FileNotFoundError:
         rows = list(_old_rows(folder))
     else:
-        rows = [row.claim() for row in msgspec.json.decode(told, type=_Paths).paths]
+        rows = [row.claim() for row in decode(told, _Paths).paths]
     for row in rows:
         _refuse_path(row.path)
     return tuple(row if row.sha256 or row.kind != "hardlink" else _hashed(folder, row) for row in rows)
@@ -171,7 +172,7 @@ def _hashed(folder: Path, row: Claim) -> Claim:
 
 def _entry_points(folder: Path) -> tuple[str, ...]:
     path = folder / "info/link.json"
-    return msgspec.json.decode(path.read_bytes(), type=_Link).noarch.entry_points if path.exists() else ()
+    return decode(path.read_bytes(), _Link).noarch.entry_points if path.exists() else ()
 
 
 def _refuse_path(path: str) -> None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ci_envs.conda.package_files import digests, executable_digest, paths_digest, placeholder_digest
+from ci_envs.decoding import convert
 from ci_envs.ledger import Notes, is_digest
 from ci_envs.model.conda_record import ENTRY_POINTS
 from ci_envs.model.record import Finding
@@ -108,7 +109,7 @@ class PackageLedger:
     def note(self, sha256: str) -> PackageNote | None:
         """All that is kept of a package."""
         try:
-            note = msgspec.convert(self._notes.read(sha256), PackageNote)
+            note = convert(self._notes.read(sha256), PackageNote)
         except msgspec.ValidationError:
             return None
         return note if is_digest(note.paths) else None

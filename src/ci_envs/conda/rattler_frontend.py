@@ -16,6 +16,7 @@ from ci_envs.conda.engine import complete, require_rattler
 from ci_envs.conda.journal import Journal
 from ci_envs.conda.package_cache import PackageCache
 from ci_envs.conda.package_files import UnfitPackageError, read_package
+from ci_envs.decoding import decode
 from ci_envs.errors import BuildError, InterruptedRun
 from ci_envs.layout import has_no_room, remove_tree
 
@@ -152,7 +153,7 @@ def _record(one: Stored, address: str) -> RepoDataRecord:
         record = PackageRecord.from_index_json(info / "index.json", sha256=one.sha256, md5=package.md5 or None)
         with contextlib.suppress(FileNotFoundError):  # packages from before there was one
             # What it cannot read, rattler would download past our settings, and put into the view.
-            msgspec.json.decode((info / "paths.json").read_bytes(), type=msgspec.Raw)
+            decode((info / "paths.json").read_bytes(), msgspec.Raw)
     except Exception as error:
         raise _DamagedError(f"{one.folder.name} cannot be read: {error}") from error
     if package.depends:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from ci_envs.containers.layer import Blob, Layer, damaged, read_entries
+from ci_envs.decoding import decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -275,7 +276,7 @@ def _oci_layer(archive: _Archive, layer: Layer, descriptor: Mapping[str, Any]) -
 
 
 def _docker(archive: _Archive) -> Image:
-    documents = msgspec.json.decode(archive.read("manifest.json"), type=list[dict[str, Any]])
+    documents = decode(archive.read("manifest.json"), list[dict[str, Any]])
     if len(documents) != 1:
         raise ValueError(f"it holds {len(documents)} images instead of one")
     data = archive.read(_normal(documents[0]["Config"]))
@@ -321,7 +322,7 @@ def _layers(config: Mapping[str, Any], count: int) -> list[Layer]:
 
 
 def _decoded(data: bytes) -> dict[str, Any]:
-    return msgspec.json.decode(data, type=dict[str, Any])
+    return decode(data, dict[str, Any])
 
 
 def _list(document: Mapping[str, Any], key: str) -> list[Any]:

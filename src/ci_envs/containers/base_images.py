@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from ci_envs.containers.references import parse_reference
+from ci_envs.decoding import convert
 from ci_envs.errors import UsageError
 from ci_envs.resources import resource
 
@@ -140,9 +141,7 @@ class _Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def _known() -> _Known:
     from ci_envs.documents import load_yaml
 
-    return msgspec.convert(
-        load_yaml(resource("base-images.yml").read_text("utf-8"), file="base-images.yml").data, _Known
-    )
+    return convert(load_yaml(resource("base-images.yml").read_text("utf-8"), file="base-images.yml").data, _Known)
 
 
 def all_bases() -> dict[str, BaseImage]:

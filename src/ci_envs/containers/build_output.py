@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from ci_envs.decoding import decoder
 from ci_envs.plain import one_line, plain
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ class _Event(msgspec.Struct):
 class _RawJson:
     def __init__(self, transcript: Transcript) -> None:
         self._transcript = transcript
-        self._decode = msgspec.json.Decoder(_Event).decode
+        self._decode = decoder(_Event).decode
         self._begun: list[str] = []
         self._started: dict[str, datetime] = {}
         #: What a step has said of a line that it has not ended yet.

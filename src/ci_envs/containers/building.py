@@ -21,6 +21,7 @@ from ci_envs.containers.project_files import located
 from ci_envs.containers.reading import altered, read_facts
 from ci_envs.containers.revision import revision_of
 from ci_envs.containers.session import ProjectFiles
+from ci_envs.decoding import decode
 from ci_envs.environments.container import ContainerEnvironment
 from ci_envs.errors import BuildError, CheckError
 from ci_envs.layout import write_atomically
@@ -198,6 +199,6 @@ def _inputs(lock: Lock, work: Work, engine: Engine) -> dict[str, str]:
 def _read(path: Path) -> Kept | None:
     """Nothing where there is no such file, or one of another version."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Kept)
+        return decode(path.read_bytes(), Kept)
     except (OSError, msgspec.MsgspecError):
         return None

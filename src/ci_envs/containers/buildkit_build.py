@@ -21,6 +21,7 @@ from ci_envs.containers.builder import BuiltImage
 from ci_envs.containers.buildx import find_buildx
 from ci_envs.containers.images import image_id
 from ci_envs.containers.loading import engine_trouble, load_archive
+from ci_envs.decoding import decode
 from ci_envs.errors import BrokenError, BuildError
 
 if TYPE_CHECKING:
@@ -207,6 +208,6 @@ class _Metadata(msgspec.Struct, frozen=True):
     @classmethod
     def read(cls, path: Path) -> _Metadata:
         try:
-            return msgspec.json.decode(path.read_bytes(), type=cls)
+            return decode(path.read_bytes(), cls)
         except (OSError, msgspec.MsgspecError) as error:
             raise BuildError(f"buildx did not say what it has built: {error}") from error

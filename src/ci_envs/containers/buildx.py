@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ci_envs.decoding import decode
 from ci_envs.errors import ToolMissing
 from ci_envs.tools import find_program, tool_version
 
@@ -85,7 +86,7 @@ def plugin_folders(environ: Mapping[str, str]) -> list[Path]:
 def _extra_folders(config: Path) -> list[Path]:
     """``cliPluginsExtraDirs`` of config.json."""
     try:
-        told = msgspec.json.decode((config / "config.json").read_bytes(), type=_Config)
+        told = decode((config / "config.json").read_bytes(), _Config)
     except (OSError, msgspec.MsgspecError):
         return []  # whoever reads the rest of it says what is wrong
     return [Path(folder) for folder in told.folders]

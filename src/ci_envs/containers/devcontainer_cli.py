@@ -16,6 +16,7 @@ import msgspec
 from ci_envs import command
 from ci_envs.containers.build_output import without_our_mounts
 from ci_envs.containers.devcontainer_override import read_variables
+from ci_envs.decoding import decode
 from ci_envs.errors import BuildError, ToolMissing
 from ci_envs.plain import one_line
 from ci_envs.redact import Redactor
@@ -158,7 +159,7 @@ def up(
     outcome = _run(cli, work, read, ["up", *always, *words], env, as_logged=_telling(work))
     last = outcome.stdout.strip().rpartition("\n")[2]
     try:
-        return msgspec.json.decode(last, type=Up), outcome
+        return decode(last, Up), outcome
     except msgspec.DecodeError:
         return Up(outcome="error", message=outcome.tail(3)), outcome
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ci_envs.decoding import decode
 from ci_envs.errors import LockError, UsageError
 from ci_envs.locks.insync import Stale
 from ci_envs.locks.reading import plain_location, shown
@@ -56,7 +57,7 @@ def read_feature_lock(text: str, path: str) -> FeatureLock:
     """Reads the file. :class:`LockError` where it is none, or where a digest is no SHA-256."""
     try:
         # An empty file asks the tool to fill it.
-        lock = msgspec.json.decode(text, type=FeatureLock) if text.strip() else FeatureLock()
+        lock = decode(text, FeatureLock) if text.strip() else FeatureLock()
     except (msgspec.DecodeError, RecursionError) as error:
         raise LockError(f"cannot be read: {error}", file=path, hint="make it anew with: ci-envs lock") from error
     for asked, entry in lock.features.items():

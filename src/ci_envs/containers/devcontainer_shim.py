@@ -16,6 +16,7 @@ import msgspec
 
 from ci_envs.containers.dockerfile import read_dockerfile
 from ci_envs.containers.firewall import BUNDLE, CA, Firewall, Mount, mounted
+from ci_envs.decoding import decode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +70,7 @@ def mounted_everywhere(text: str, mounts: Sequence[Mount], file: str = "Dockerfi
 
 def main(words: Sequence[str]) -> None:
     """``MOUNTS buildx build ... -f FILE ...``: writes the mounts into FILE, which the tool or we have made for this."""
-    mounts = [Mount(*pair) for pair in msgspec.json.decode(Path(words[0]).read_bytes(), type=list[tuple[str, str]])]
+    mounts = [Mount(*pair) for pair in decode(Path(words[0]).read_bytes(), list[tuple[str, str]])]
     file = Path(words[list(words).index("-f") + 1])
     # Bytes that are no UTF-8 come through; line ends stay as they are.
     text = file.read_bytes().decode("utf-8", "surrogateescape")

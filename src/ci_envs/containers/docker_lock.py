@@ -20,6 +20,7 @@ import msgspec
 
 from ci_envs.containers.dockerfile import SYNTAX_ARG
 from ci_envs.containers.references import is_digest, parse_reference
+from ci_envs.decoding import convert
 from ci_envs.errors import LockError, UsageError
 from ci_envs.model.lock import Lock, Pin
 from ci_envs.plain import one_line
@@ -124,7 +125,7 @@ def read_docker_lock(text: str, *, path: str = NAME) -> DockerLock:
     if type(version) is int and version > VERSION:
         raise _error(f"is of version {version}; this ci-envs reads version {VERSION}", path, hint="update ci-envs")
     try:
-        file = msgspec.convert(data, _File)
+        file = convert(data, _File)
     except msgspec.ValidationError as error:
         raise _error(_said(error), path) from error
     if file.version != VERSION:

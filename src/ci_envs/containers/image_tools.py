@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ci_envs.decoding import convert
 from ci_envs.resources import resource
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def image_tools() -> tuple[ImageTool, ...]:
     from ci_envs.documents import load_yaml
 
     read = load_yaml(resource("tools/image.yml").read_text("utf-8"), file="tools/image.yml").data
-    return tuple(msgspec.convert(one, ImageTool) for one in read)
+    return tuple(convert(one, ImageTool) for one in read)
 
 
 def requirement_lines(*names: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from ci_envs.containers.copying import one_file
 from ci_envs.containers.labels import leg_labels
 from ci_envs.containers.nix_template import DIVIDER
 from ci_envs.containers.starting import engine_errors
+from ci_envs.decoding import decode
 from ci_envs.errors import BuildError
 from ci_envs.model.closure import Closure
 from ci_envs.model.shell import Shell
@@ -83,7 +84,7 @@ def read_told(here: LegOnEngine, image: str) -> dict[str, bytes]:
 def shell_told(files: Mapping[str, bytes], *, pure: bool) -> ToldShell:
     """The shell, from those files. :class:`BuildError` where they cannot be read."""
     try:
-        found = msgspec.json.decode(files["dev-env.json"], type=Evaluated)
+        found = decode(files["dev-env.json"], Evaluated)
     except msgspec.MsgspecError as error:
         raise BuildError(f"what nix print-dev-env said cannot be read: {error}") from error
     top, after = files["top"].decode().strip(), read_environ(files["environment"])

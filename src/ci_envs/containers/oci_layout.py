@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
+from ci_envs.decoding import decode
 from ci_envs.errors import BrokenError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class _Hashed(io.RawIOBase):
 
 def _index(folder: Path, manifest: str) -> dict[str, Any]:
     try:
-        told = msgspec.json.decode((folder / "index.json").read_bytes(), type=dict[str, Any])
+        told = decode((folder / "index.json").read_bytes(), dict[str, Any])
         entries = [each for each in told["manifests"] if each["digest"] == manifest]
     except (OSError, msgspec.MsgspecError, KeyError, TypeError) as error:
         raise BrokenError(f"the builder did not leave an image in {folder.name}: {error}") from error
@@ -86,7 +87,7 @@ def _index(folder: Path, manifest: str) -> dict[str, Any]:
 
 def _digests(folder: Path, manifest: str) -> set[str]:
     try:
-        told = msgspec.json.decode(_blob(folder, manifest).read_bytes(), type=_Manifest)
+        told = decode(_blob(folder, manifest).read_bytes(), _Manifest)
     except (OSError, msgspec.MsgspecError) as error:
         raise BrokenError(f"the builder did not leave an image in {folder.name}: {error}") from error
     return {manifest, told.config.digest, *(layer.digest for layer in told.layers)}

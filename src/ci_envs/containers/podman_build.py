@@ -35,6 +35,7 @@ from ci_envs.containers.build_tools import (
 from ci_envs.containers.builder import BuiltImage
 from ci_envs.containers.dockerfile import read_dockerfile
 from ci_envs.containers.firewall import BUNDLE, CA, PIP, UV, replaces_bundle
+from ci_envs.decoding import decode
 from ci_envs.errors import BrokenError, ToolMissing, UsageError
 from ci_envs.tools import find_program, tool_version
 
@@ -232,7 +233,7 @@ def end_left(folder: Path, engine: Engine) -> None:
             if _begins_a_container(process):
                 os.kill(process, signal.SIGKILL)
         with contextlib.suppress(OSError, msgspec.MsgspecError, DockerException):
-            container = msgspec.json.decode((bundle / "config.json").read_bytes(), type=_Bundle).hostname
+            container = decode((bundle / "config.json").read_bytes(), _Bundle).hostname
             if container:
                 engine.client.api.remove_container(container, force=True)
 

@@ -15,6 +15,7 @@ import msgspec
 from ci_envs.building import Facts
 from ci_envs.containers.cleaning import remove_all
 from ci_envs.containers.image_difference import compare
+from ci_envs.decoding import convert
 from ci_envs.layout import Layout, remove_tree
 from ci_envs.verifying import Verdict, build_apart
 
@@ -60,7 +61,7 @@ def _placed(order: Order, layout: Layout) -> Order:
 def _built(order: Order, observer: Observer) -> Facts:
     build_apart(order, observer)
     kept = msgspec.json.decode(order.layout.image(order.leg.id).read_bytes())
-    return msgspec.convert(kept["facts"], Facts)
+    return convert(kept["facts"], Facts)
 
 
 def _compared(order: Order, layouts: list[Layout], facts: list[Facts]) -> Verdict:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from ci_envs import environ
+from ci_envs.decoding import decode
 from ci_envs.environments.scheme import SHELL_NAME
 from ci_envs.errors import BuildError
 from ci_envs.model.closure import Closure
@@ -129,7 +130,7 @@ def _target(link: Path) -> str:
 
 def _read(path: Path, kind: type[_T]) -> _T:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return decode(path.read_bytes(), kind)
     except (OSError, msgspec.MsgspecError) as error:
         raise BuildError(f"{path} cannot be read: {error}", hint="build it anew: add --fresh") from error
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ci_envs.decoding import decode
 from ci_envs.endings import how_it_ended
 from ci_envs.errors import BuildError
 from ci_envs.model.inventory import Inventory
@@ -35,7 +36,7 @@ def probing(python: PurePath, verb: str, *arguments: str, flags: tuple[str, ...]
 def inventory_of(outcome: Outcome) -> Inventory:
     """What ``probe.py inventory`` said. :class:`BuildError` where it did not run, or said something else."""
     try:
-        return msgspec.json.decode(_said(outcome), type=Inventory)
+        return decode(_said(outcome), Inventory)
     except msgspec.MsgspecError as error:
         raise _unread(error) from error
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ci_envs.decoding import decode
 from ci_envs.layout import write_atomically
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Traces:
 
     def _new(self) -> list[Path]:
         try:
-            before = msgspec.json.decode(self._file.read_bytes(), type=dict[str, _Mark | None])
+            before = decode(self._file.read_bytes(), dict[str, _Mark | None])
         except (OSError, msgspec.MsgspecError):
             return []
         return [Path(name) for name, mark in before.items() if _mark(Path(name)) not in (None, mark)]

@@ -20,6 +20,7 @@ import msgspec
 from ci_envs import command
 from ci_envs.containers.archive import read_image
 from ci_envs.containers.delivering import ArchivedImage
+from ci_envs.decoding import decode
 from ci_envs.errors import BuildError
 from ci_envs.nix.binary_cache import cache_failure, cache_words, keep_closure
 from ci_envs.nix.cache_folder import cache_folder
@@ -158,6 +159,6 @@ def _name(archive: Path) -> str:
     """What a docker-archive calls its image; empty where nothing is said."""
     with contextlib.suppress(KeyError, msgspec.MsgspecError), tarfile.open(archive, "r:") as tar:
         file: Any = tar.extractfile("manifest.json")
-        told = msgspec.json.decode(file.read(), type=list[_Named])
+        told = decode(file.read(), list[_Named])
         return next((name for one in told for name in one.names or ()), "")
     return ""

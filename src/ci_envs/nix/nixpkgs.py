@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from ci_envs.decoding import convert
 from ci_envs.documents import load_yaml
 from ci_envs.errors import UsageError
 from ci_envs.resources import resource
@@ -69,13 +70,13 @@ class Names(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 @cache
 def release() -> Release:
     """The revision that new files are made for."""
-    return msgspec.convert(_data("nixpkgs.yml"), Release)
+    return convert(_data("nixpkgs.yml"), Release)
 
 
 @cache
 def names() -> Names:
     """The names that differ, as far as they are known here."""
-    return msgspec.convert(_data("python-names.yml"), Names)
+    return convert(_data("python-names.yml"), Names)
 
 
 def python_attribute(series: str) -> str:

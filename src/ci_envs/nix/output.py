@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ci_envs.decoding import decoder
 from ci_envs.plain import one_line, plain
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class _Event(msgspec.Struct, frozen=True):
     trace: list[_Frame] = []
 
 
-_DECODER: Final = msgspec.json.Decoder(_Event)
+_DECODER: Final = decoder(_Event)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from ci_envs import environ, stragglers
+from ci_envs.decoding import decode
 from ci_envs.environments.nix_shell import home_of
 from ci_envs.errors import BuildError
 from ci_envs.model.shell import Shell
@@ -128,7 +129,7 @@ def _evaluate(work: Work, nix: Nix, described: Description, profile: Path) -> Ev
         if not outcome:
             raise cache_failure(work, outcome) or build_error(failure_of(outcome, work))
     try:
-        return msgspec.json.decode(outcome.stdout, type=Evaluated)
+        return decode(outcome.stdout, Evaluated)
     except msgspec.MsgspecError as error:
         raise BuildError(f"what nix print-dev-env said cannot be read: {error}", file=described.file) from error
 
