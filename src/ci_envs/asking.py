@@ -102,7 +102,7 @@ def orders_for(asked: Asked) -> Orders:
         _order(
             asked,
             cell.leg,
-            _config(root, matrix, cell, asked.flags),
+            _config(root, matrix, cell, asked),
             layout=layout,
             hashes=hashes,
             reproduce=_reproduce(asked, cell.leg.id),
@@ -156,10 +156,11 @@ def _in_matrix(asked: Asked, leg_id: str) -> bool:
 def _from_record(asked: Asked, record: RunRecord, layout: Layout) -> Order:
     from ci_envs.content import HashCache
     from ci_envs.matrices import project_at
-    from ci_envs.settings import project_layers, resolve
+    from ci_envs.settings import environment_layers, project_layers, resolve
 
     root = Project(asked.root)
-    config = resolve([*project_layers(root, project_at(root, record.leg.project)), ("flags", asked.flags)]).config
+    said = [*project_layers(root, project_at(root, record.leg.project)), *environment_layers(asked.environ)]
+    config = resolve([*said, ("flags", asked.flags)]).config
     return _order(
         asked,
         record.leg,
@@ -197,13 +198,14 @@ def _matrix(root: Project, asked: Asked) -> Matrix:
     return ad_hoc_matrix(root, patterns=asked.patterns, pythons=asked.pythons, groups=asked.groups)
 
 
-def _config(root: Project, matrix: Matrix, cell: Cell, flags: Mapping[str, Any]) -> Config:
+def _config(root: Project, matrix: Matrix, cell: Cell, asked: Asked) -> Config:
     from ci_envs.matrices import project_at
     from ci_envs.plan import layers
-    from ci_envs.settings import project_layers, resolve
+    from ci_envs.settings import environment_layers, project_layers, resolve
 
-    project = project_at(root, cell.leg.project)
-    return resolve([*project_layers(root, project), *layers(matrix, cell), ("flags", flags)]).config
+    files = project_layers(root, project_at(root, cell.leg.project))
+    said = [*files, *layers(matrix, cell), *environment_layers(asked.environ)]
+    return resolve([*said, ("flags", asked.flags)]).config
 
 
 def _policy(asked: Asked, config: Config) -> LockPolicy:

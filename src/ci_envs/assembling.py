@@ -11,8 +11,10 @@ from ci_envs import attest, cache, digest, seal
 from ci_envs.building import Facts, facts_of, host
 from ci_envs.conda.files_check import owned
 from ci_envs.content import read_content
+from ci_envs.environments.scheme import SHELL_NAME
 from ci_envs.errors import BuildError
 from ci_envs.layout import remove_tree
+from ci_envs.model.leg import STORED
 from ci_envs.model.record import Finding
 from ci_envs.patterns.installing import clean_cache, uv
 from ci_envs.record_check import damaged_packages, verify_records
@@ -36,6 +38,11 @@ _ALTERED_CACHE = "ENV119"
 
 def assemble(pattern: Pattern, order: Order, lock: Lock, work: Work, inputs: dict[str, str]) -> Facts:
     """Builds; where the installer's cache gave altered files, has them fetched anew and builds once more."""
+    if pattern.name in STORED:  # whose files lie in a store that knows their hashes
+        from ci_envs.nix.building import seal_shell
+
+        pattern.build(order.leg, lock, work)
+        return seal_shell(order, work, inputs)
     before = len(work.findings)
     found = _build_once(pattern, order, lock, work)
     # Offline nothing could take the place of what the cache has.
@@ -198,6 +205,10 @@ def read_digest(prefix: Path) -> digest.Digest:
 
 def altered_content(order: Order, prefix: Path) -> str:
     """What in a sealed environment is not what was sealed, with every byte read; empty where all is."""
+    if (prefix / SHELL_NAME).is_file():
+        from ci_envs.nix.building import altered_store
+
+        return altered_store(order, prefix)
     found = seal.read_seal(prefix)
     facts = facts_of(found) if found else None
     content = read_content(prefix, cache=order.hashes)

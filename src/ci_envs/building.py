@@ -16,10 +16,13 @@ from ci_envs import __version__, cache, seal, sources
 from ci_envs.decoding import decode
 from ci_envs.environ import leg_variables
 from ci_envs.environments.host import HostEnvironment
+from ci_envs.environments.scheme import SHELL_NAME
 from ci_envs.errors import BuildError, CheckError
 from ci_envs.layout import Layout, remove_tree
+from ci_envs.model.closure import Closure
 from ci_envs.model.image import ImageFacts
 from ci_envs.model.inventory import Inventory
+from ci_envs.model.leg import STORED
 from ci_envs.model.record import Finding
 
 if TYPE_CHECKING:
@@ -65,6 +68,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     tools: dict[str, str] = {}
     #: The image that is in a prefix's place.
     image: ImageFacts | None = None
+    #: What a nix shell in that image needs of the store.
+    closure: Closure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,17 @@ class Built:
     why: str
     #: Where it lies on this machine; ``None`` for an image.
     prefix: Path | None = None
+
+    @property
+    def closure(self) -> Closure | None:
+        """What a nix shell needs of the store; ``None`` for anything else."""
+        if self.prefix is None:
+            return self.facts.closure
+        if not (self.prefix / SHELL_NAME).is_file():
+            return None
+        from ci_envs.environments.nix_shell import read_closure
+
+        return read_closure(self.prefix)
 
     @property
     def inventory(self) -> Inventory:
@@ -183,8 +199,14 @@ def built_environment(layout: Layout, leg: Leg, environ: Mapping[str, str]) -> E
 
 def build_inputs(leg: Leg, lock: Lock, work: Work) -> dict[str, str]:
     """Everything that a build depends on, by a name that a person understands: a change of it is why one builds."""
-    own = {"uv": work.config.uv, "venv": work.config.venv, "virtualenv": work.config.venv}
-    settings = {"pattern": own.get(leg.pattern, work.config.conda), "project": work.config.install_project}
+    config = work.config
+    own = {
+        "uv": config.uv,
+        **dict.fromkeys(("venv", "virtualenv"), config.venv),
+        "nix": config.nix,
+        "guix": config.guix,
+    }
+    settings = {"pattern": own.get(leg.pattern, config.conda), "project": config.install_project}
     chosen = [work.selection.groups, work.selection.extras, work.selection.files]
     return {
         "ci-envs": __version__,
@@ -196,8 +218,16 @@ def build_inputs(leg: Leg, lock: Lock, work: Work) -> dict[str, str]:
         "settings": msgspec.json.encode(settings).decode(),
         "variables": msgspec.json.encode(work.selection.variables, order="sorted").decode(),
         "folder": str(work.prefix),
-        "sources": sources.fingerprint(work.project.root) if work.installs_project else "",
+        # What an expression of nix's or guix's reads of the project only evaluating it can tell.
+        "sources": sources.fingerprint(work.project.root) if work.installs_project or leg.pattern in STORED else "",
+        "inputs": _folders_of_nix(work) if leg.pattern == "nix" else "",
     }
+
+
+def _folders_of_nix(work: Work) -> str:
+    from ci_envs.nix.described import inputs_state  # no other pattern needs any of it
+
+    return inputs_state(work.config.nix, work.project.root)
 
 
 def _judged(order: Order, prefix: Path, inputs: dict[str, str]) -> tuple[str, Facts | None]:
@@ -211,16 +241,26 @@ def _judged(order: Order, prefix: Path, inputs: dict[str, str]) -> tuple[str, Fa
     changed = [name for name, value in inputs.items() if found.facts.inputs.get(name) != value]
     if changed:
         return f"{' and '.join(changed)} changed", None
+    why = _altered(order, prefix, found)
+    return why, None if why else facts
+
+
+def _altered(order: Order, prefix: Path, found: seal.Seal) -> str:
+    """What is not as it was sealed; empty where all is, as far as the order has it looked at."""
     altered = seal.intact(prefix, found)
     if altered:
         more = f", and {len(altered) - 1} more files" if len(altered) > 1 else ""
-        return f"{altered[0]} was altered{more}", None
+        return f"{altered[0]} was altered{more}"
+    if (prefix / SHELL_NAME).is_file():
+        from ci_envs.environments.nix_shell import why_unfit
+
+        if why := why_unfit(prefix, order.environ):
+            return why
     if order.deep:
         from ci_envs.assembling import altered_content
 
-        why = altered_content(order, prefix)
-        return why, None if why else facts
-    return "", facts
+        return altered_content(order, prefix)
+    return ""
 
 
 def facts_of(found: seal.Seal) -> Facts | None:

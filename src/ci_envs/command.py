@@ -70,7 +70,8 @@ class Command:
     #: as its child writes (POSIX only).
     hold: tuple[int, ...] = ()
     #: Standard output is data for this program and comes back unredacted: a service's password that is an ordinary
-    #: word (``postgres``) must not change the name of a package. What is logged is redacted all the same.
+    #: word (``postgres``) must not change the name of a package. It is in no log, which has what people are told:
+    #: data may be all variables of a shell, with secrets that nobody knows by their names.
     raw: bool = False
     #: What the log says in place of a line of either stream, for output that is made for programs. Called from two
     #: threads, as the lines come.
@@ -107,8 +108,8 @@ def run(command: Command) -> Outcome:
     with opened_log(command.log, str(command), redact) as log:
         process = _start(command)
         streams = [
-            _Reader(stream, Capture(log, redact, CAPTURE_LIMIT, command.as_logged))
-            for stream in (process.stdout, process.stderr)
+            _Reader(stream, Capture(logged, redact, CAPTURE_LIMIT, command.as_logged))
+            for stream, logged in ((process.stdout, None if command.raw else log), (process.stderr, log))
             if stream is not None
         ]
         try:

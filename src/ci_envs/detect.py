@@ -41,11 +41,11 @@ __all__ = [
 #: What this version can build. The registry of patterns knows it too, and a test compares: to ask it is to import
 #: every pattern with its tools, which looking at a folder should not cost.
 BUILT_PATTERNS = frozenset(
-    ("uv", "venv", "virtualenv", "conda", "mamba", "micromamba", "docker", "podman", "devcontainer")
+    ("uv", "venv", "virtualenv", "conda", "mamba", "micromamba", "docker", "podman", "devcontainer", "nix", "guix")
 )
 
 #: The patterns whose locks a generated Dockerfile can install, in the order in which they are looked for.
-INSTALLED_INSIDE = ("uv", "venv", "conda")
+INSTALLED_INSIDE = ("uv", "venv", "conda", "nix")
 
 #: Every name that a matrix may give a pattern.
 KNOWN_PATTERNS: tuple[str, ...] = (*DETECTORS, *SAME_EVIDENCE)

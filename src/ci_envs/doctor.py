@@ -12,7 +12,7 @@ import msgspec
 from ci_envs import command, interpreters
 from ci_envs.errors import CiEnvsError, ToolMissing, UsageError
 from ci_envs.machine import os_name
-from ci_envs.model.leg import CONTAINED
+from ci_envs.model.leg import CONTAINED, STORED
 from ci_envs.nearest import nearest
 from ci_envs.tools import find_program, tool_version, uv_program
 
@@ -72,7 +72,7 @@ NEEDS: dict[str, Need] = {
     "nox": Need("nox", _tool("nox")),
     "repo2docker": Need("repo2docker", _tool("jupyter-repo2docker"), other="jupyter-repo2docker"),
     "nix": Need("nix", {"*": "curl -fsSL https://nixos.org/nix/install | sh -s -- --daemon"}),
-    "guix": Need("guix", {"*": "sudo apt-get install guix"}),
+    "guix": Need("guix", {"*": "https://guix.gnu.org/manual/en/html_node/Installation.html"}),
 }
 
 #: What brings the tools that come with ci-envs, where one is not there.
@@ -158,6 +158,8 @@ def diagnose(
         states = [
             pool.submit(_contained, name, variables, engines or _ask_engines)
             if built[name] and name in CONTAINED
+            else pool.submit(_stored, name, variables, run)
+            if built[name] and name in STORED
             else pool.submit(_state, name, built[name], variables, run)
             for name in asked
         ]
@@ -209,6 +211,19 @@ def _contained(pattern: str, environ: Mapping[str, str], engines: Engines) -> Pa
         return PatternState(pattern=pattern, status="ready", tools=engines(pattern, environ))
     except ToolMissing as error:
         return PatternState(pattern=pattern, status="missing", get=error.hint, why=error.message)
+
+
+def _stored(pattern: str, environ: Mapping[str, str], run: Run) -> PatternState:
+    """nix and guix are where a leg finds them, which is more than PATH, and not too old."""
+    from ci_envs.guix.tool import find_guix
+    from ci_envs.nix.tool import find_nix
+
+    try:
+        found = find_nix(environ, run=run) if pattern == "nix" else find_guix(environ, run=run)
+    except ToolMissing as error:
+        return PatternState(pattern=pattern, status="missing", get=error.hint, why=error.message)
+    tool = FoundTool(name=pattern, version=found.version, path=str(found.program))
+    return PatternState(pattern=pattern, status="ready", tools=(tool,))
 
 
 def _with_pythons(state: PatternState, pythons: tuple[FoundPython, ...]) -> PatternState:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["leg_variables", "project_environment", "tool_environment"]
+__all__ = ["leg_variables", "project_environment", "pure_environment", "tool_environment"]
 
 
 def _words(text: str, prefix: str = "") -> frozenset[str]:
@@ -67,12 +67,29 @@ _UV_NAMES = _words(
     prefix="UV_",
 )
 
-_ALLOWED = _TOOL_NAMES | _PIP_NAMES | _UV_NAMES
+# The same for nix (https://nix.dev/manual/nix/latest/command-ref/env-common.html), and what nixpkgs' fetchers take into
+# their builds. Left out are NIX_PAGER, NIX_SHOW_STATS, NIX_BUILD_SHELL, NIXPKGS_ALLOW_UNFREE, ..., and what a nix shell
+# around us has set: IN_NIX_SHELL, NIX_CFLAGS_COMPILE, NIX_LDFLAGS, ...
+_NIX_NAMES = _words(
+    """
+    PATH CONFIG CONF_DIR USER_CONF_FILES REMOTE STORE STORE_DIR STATE_DIR DATA_DIR LOG_DIR DAEMON_SOCKET_PATH
+    IGNORE_SYMLINK_STORE SSL_CERT_FILE SSHOPTS CURL_FLAGS CONNECT_TIMEOUT HASHED_MIRRORS GIT_SSL_CAINFO
+    """,
+    prefix="NIX_",
+)
+
+# The same for guix: which daemon is asked, where its locales lie, and the options that a user has for each build
+# (https://guix.gnu.org/manual/en/html_node/Common-Build-Options.html). Left out is GUIX_PACKAGE_PATH, which brings
+# other packages than those of the channels.
+_GUIX_NAMES = _words("DAEMON_SOCKET LOCPATH BUILD_OPTIONS STATE_DIRECTORY", prefix="GUIX_")
+
+_ALLOWED = _TOOL_NAMES | _PIP_NAMES | _UV_NAMES | _NIX_NAMES | _GUIX_NAMES
 # GIT_CONFIG_COUNT, _KEY_<n> and _VALUE_<n> carry the credentials of private repositories (git-config(1)); a version
 # that is given for one named distribution is how a shallow clone of a setuptools-scm project is built at all.
 _ALLOWED_PREFIXES = (
     "LC_",
     "GIT_CONFIG_",
+    "NIX_MIRRORS_",
     "SETUPTOOLS_SCM_PRETEND_VERSION_FOR_",
     "PROGRAMFILES(",
     "COMMONPROGRAMFILES(",
@@ -115,6 +132,15 @@ _MACHINES_OWN = frozenset(("", "/", "/usr", "/usr/local"))
 # Where environments keep programs; on Windows conda's are in all but the first.
 _PROGRAMS = ("bin", "Scripts", "Library/bin", "Library/usr/bin", "Library/mingw-w64/bin")
 
+# What ``nix-shell --pure`` keeps, which is who and where one is, and how the network is reached
+# (https://nix.dev/manual/nix/latest/command-ref/nix-shell#opt-pure); and what says that nobody is watching.
+_PURE_NAMES = _words(
+    """
+    HOME USER LOGNAME XDG_RUNTIME_DIR DISPLAY WAYLAND_DISPLAY WAYLAND_SOCKET TERM TZ PAGER SHLVL LANG
+    HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY NIX_SSL_CERT_FILE SSL_CERT_FILE CI NO_COLOR FORCE_COLOR
+    """
+)
+
 # The runner hands its jobs a token of their own under ACTIONS_ (cache, artifacts, OIDC), and files through which a
 # step sets the variables, PATH, outputs and state of later ones. A project's tests are code that we were given.
 # https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands#environment-files
@@ -152,6 +178,11 @@ def project_environment(
     rest = _deactivated(made.get("PATH", os.defpath), environ, hide)
     folders = os.pathsep.join(filter(None, (*map(str, path), rest)))
     return _without_conda(made, environ.get("CONDA_PREFIX", "")) | {"PATH": folders} | dict(variables)
+
+
+def pure_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a shell of its own programs alone is left of the caller's variables: none that changes what is run."""
+    return {name: value for name, value in environ.items() if name.upper() in _PURE_NAMES}
 
 
 def _without_conda(made: Mapping[str, str], prefix: str) -> dict[str, str]:

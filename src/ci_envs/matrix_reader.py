@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ci_envs.model.matrix import AXES, SETTINGS, Entry, Matrix, MatrixFile, Value, variable_key
 from ci_envs.nearest import nearest
-from ci_envs.settings import LATER_TABLES, check_values
+from ci_envs.settings import check_values
 from ci_envs.shapes import dotted, read_as
 
 if TYPE_CHECKING:
@@ -247,8 +247,6 @@ def _advice(path: Path, value: Any) -> str:
     if isinstance(value, str) and value in _SYNONYMS and ("os" in path or "arch" in path):
         return f'it is written "{_SYNONYMS[value]}" here'
     match path:
-        case (*_, str(key)) if key in LATER_TABLES:
-            return LATER_TABLES[key]
         case (str(key),) if key in AXES:
             return f"an axis stands under `axes`:\n  axes:\n    {key}: [...]"
         case ("axes", str(key)) if key not in AXES:

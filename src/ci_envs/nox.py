@@ -30,6 +30,7 @@ BUILT_PATTERNS = (
     *("venv", "virtualenv", "uv"),
     *("conda", "mamba", "micromamba"),
     *("docker", "podman", "devcontainer"),
+    *("nix", "guix"),
 )
 
 

@@ -193,6 +193,7 @@ class _LegRun:
                 files=built.facts.files,
             ),
             image=built.facts.image,
+            closure=built.closure,
             inventory=built.inventory.distributions,
             inputs=built.inputs,
         )

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["MASK", "Redactor", "without_credentials"]
+__all__ = ["MASK", "Redactor", "is_secret_name", "without_credentials"]
 
 MASK = "***"
 
@@ -47,7 +47,7 @@ class Redactor:
 
 def _secrets_in(environ: Mapping[str, str]) -> Iterable[str]:
     for name, value in environ.items():
-        if _SECRET_NAME.search(name):
+        if is_secret_name(name):
             yield value
         for word in value.split() if "://" in value else ():
             try:
@@ -58,6 +58,11 @@ def _secrets_in(environ: Mapping[str, str]) -> Iterable[str]:
                 yield parts.password
             elif parts.username and "@" in parts.netloc:
                 yield parts.username
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a variable is called as those are that hold secrets: ``API_TOKEN``."""
+    return _SECRET_NAME.search(name) is not None
 
 
 def without_credentials(url: str) -> str:

@@ -1,8 +1,8 @@
 """Configuration in layers, each value with the place it came from.
 
 Nearer beats wider: defaults, the root's ``ci-envs.yml``, that of the leg's own project, the matrix's ``defaults``, its
-include entries, flags. A layer replaces single keys of a table (``check.timeout``); a list or mapping below is
-replaced whole.
+include entries, the caller's variables, flags. A layer replaces single keys of a table (``check.timeout``); a list or
+mapping below is replaced whole.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from ci_envs.project import Project
 
 __all__ = [
-    "LATER_TABLES",
+    "NIX_INPUTS",
     "Layer",
     "Settings",
     "check_values",
+    "environment_layers",
     "project_layers",
     "read_project_config",
     "resolve",
@@ -38,10 +39,8 @@ YAML_NAME = "ci-envs.yml"
 TOML_NAME = "pyproject.toml"
 DEFAULT = "default"
 
-#: Tables that the design names and this version does not read yet: silence would look like obedience.
-LATER_TABLES = {
-    "nix": "`nix` is not known yet: this version makes venv, uv, conda and container environments",
-}
+#: ``nixpkgs=/folder other=github:...``: `nix.inputs` of whoever runs.
+NIX_INPUTS = "CI_ENVS_NIX_INPUTS"
 
 #: A year: a longer time limit is a slip, and so is one that a float cannot hold.
 _MAX_SECONDS = 366 * 86400.0
@@ -106,6 +105,16 @@ def project_layers(root: Project, project: Project | None = None) -> list[Layer]
     return [layer for layer in map(read_project_config, projects) if layer is not None]
 
 
+def environment_layers(environ: Mapping[str, str]) -> list[Layer]:
+    """The layer of the caller's variables: where a machine keeps its nixpkgs is no matter of a project's files."""
+    said = environ.get(NIX_INPUTS, "")
+    if not said.strip():
+        return []
+    from ci_envs.nix.described import inputs_said
+
+    return [Layer(NIX_INPUTS, {"nix": {"inputs": inputs_said(said)}})]
+
+
 def read_project_config(project: Project) -> Layer | None:
     """``ci-envs.yml`` or ``[tool.ci-envs]`` of ``pyproject.toml``; ``None`` where there is neither.
 
@@ -125,7 +134,7 @@ def read_project_config(project: Project) -> Layer | None:
         return None
     from ci_envs.shapes import read_as
 
-    read_as(document, Config, advice=_advice)
+    read_as(document, Config)
     check_values(document, document.data, ())
     return Layer(document.file if text is not None else f"{document.file} [tool.ci-envs]", document.data)
 
@@ -157,10 +166,6 @@ def _document(project: Project, text: str | None, table: Any) -> Document | None
 
 def _shown(project: Project, name: str) -> str:
     return name if project.name == "." else f"{project.name}/{name}"
-
-
-def _advice(path: Path, _value: Any) -> str:
-    return LATER_TABLES.get(str(path[0]), "") if len(path) == 1 else ""
 
 
 def _leaves(values: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -14,10 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["fingerprint", "listed_by_git", "source_files"]
+__all__ = ["files_but_caches", "fingerprint", "listed_by_git", "source_files"]
 
 # Folders that hold no sources, where no git says so.
 _NO_SOURCES = frozenset({"__pycache__", "node_modules", "build", "dist", "htmlcov", "locks"})
+
+# What a project's folder holds that can be made anew, or is another program's own.
+_NOT_OURS = frozenset({"__pycache__", "node_modules", ".git", ".hg", ".svn", ".jj", ".direnv"})
+# The second marks a folder that is no source of anything, our own state among them: https://bford.info/cachedir/
+_MARKS = ("pyvenv.cfg", "CACHEDIR.TAG")
 
 # What hatch-vcs, setuptools-scm and their like write anew at each build, the same bytes for the same version.
 _VERSION_FILES = frozenset({"_version.py", "_version.pyi", "_version_info.py", "version.py", "__version__.py"})
@@ -50,6 +55,21 @@ def source_files(root: Path) -> list[str]:
     return sorted(listed_by_git(root) or _walked(root))
 
 
+def files_but_caches(root: Path) -> Iterator[str]:
+    """All that lies in a folder but environments, caches and histories, relative to it: files and links, as they are.
+
+    For a copy that is to work as the folder itself does, where no git says what belongs to it.
+    """
+    for folder, folders, names in os.walk(root):
+        links = [name for name in folders if name not in _NOT_OURS and os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118 - a walk
+        folders[:] = sorted(name for name in folders if name not in _NOT_OURS and not _is_marked(folder, name))
+        yield from (os.path.relpath(os.path.join(folder, name), root) for name in (*names, *links))  # noqa: PTH118 - a walk
+
+
+def _is_marked(folder: str, name: str) -> bool:
+    return any(os.path.exists(os.path.join(folder, name, mark)) for mark in _MARKS)  # noqa: PTH110, PTH118 - a walk
+
+
 def _content(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -79,9 +99,7 @@ def _walked(root: Path) -> Iterable[str]:
 def _may_hold_sources(folder: str, name: str) -> bool:
     if name.startswith(".") or name in _NO_SOURCES or name.endswith(".egg-info"):
         return False
-    path = os.path.join(folder, name)  # noqa: PTH118 - a walk
-    # The second is the mark of a folder that is no source of anything, our own state among them.
-    return not any(os.path.exists(os.path.join(path, mark)) for mark in ("pyvenv.cfg", "CACHEDIR.TAG"))  # noqa: PTH110, PTH118 - a walk
+    return not _is_marked(folder, name)
 
 
 def _relative(root: Path, folder: str, names: list[str]) -> Iterator[str]:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Verdict", "build_apart", "verify"]
 
+_OF_GUIX = (
+    "guix made the profile twice and every byte was read twice, but what the store had was not built again: "
+    "`guix challenge` compares it with other builders, `guix build --check` builds one package anew"
+)
+
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Two builds of one lock."""
@@ -32,6 +37,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     second: str
     #: Path, kind and, where it is known, the reason.
     differences: tuple[Difference, ...] = ()
+    #: What of it was built a second time, where that is not all of it.
+    notes: tuple[str, ...] = ()
 
 
 def verify(order: Order, observer: Observer) -> Verdict:
@@ -40,12 +47,18 @@ def verify(order: Order, observer: Observer) -> Verdict:
     The first is what a run would build now. The second takes nothing from a cache, so that what uv or pip has built
     from sources is built again, and files that were altered in a cache show.
 
+    Of a guix profile both are guix's own, each with every byte read; the notes say what that is worth.
+
     Raises :class:`BuildError` where one of the two cannot be built.
     """
     if ALL_PATTERNS[order.leg.pattern].contained:
         from ci_envs.containers.verifying import verify_image  # a prefix needs none of it
 
         return verify_image(order, observer)
+    if order.leg.pattern == "nix":
+        from ci_envs.nix.rebuilding import verify_nix
+
+        return verify_nix(order, observer)
     with order.layout.alone(f"verify-{order.leg.id}"):
         layouts = [_layout(order, number) for number in (1, 2)]
         try:
@@ -61,6 +74,7 @@ def verify(order: Order, observer: Observer) -> Verdict:
         first=first.value,
         second=second.value,
         differences=tuple(differences(first, second)),
+        notes=(_OF_GUIX,) if order.leg.pattern == "guix" else (),
     )
 
 
@@ -88,7 +102,12 @@ def _placed(order: Order, layout: Layout) -> Order:
 
 def _digest(order: Order, observer: Observer) -> Digest:
     build_apart(order, observer)
-    return read_digest(order.layout.prefix(order.leg.id))
+    prefix = order.layout.prefix(order.leg.id)
+    if order.leg.pattern == "guix":
+        from ci_envs.guix.closure import digest_of_closure
+
+        return digest_of_closure(prefix)
+    return read_digest(prefix)
 
 
 def build_apart(order: Order, observer: Observer) -> None:

@@ -34,6 +34,15 @@ from tests.component.docker_fixtures import (  # noqa: F401 - fixtures, found by
     session_folder,
     short_folder,
 )
+from tests.component.nix_fixtures import (  # noqa: F401 - fixtures, found by their names
+    make_nix_program,
+    nix,
+    nix_env,
+    nix_program,
+    nix_python,
+    nix_store,
+    nixpkgs,
+)
 from tests.component.program import FRUIT, Program, tidy
 from tests.support.channel import Channel
 from tests.support.channel_forge import shared_forge

@@ -116,7 +116,7 @@ def test_what_is_skipped_by_configuration_is_well(tmp_path: Path, env: dict[str,
         "ci-envs.yml": "check: {skip-imports: [rotten, bomb], imports: [apple, json]}\n",
     }
     ran = go(write_project(tmp_path, files), env)
-    assert (ran.code, ran.stage("check").reason) == (0, "17 checks")
+    assert (ran.code, ran.stage("check").reason) == (0, "18 checks")
     assert ran.stage("test").reason == "no test command found"
 
 
@@ -195,8 +195,8 @@ def test_a_projects_own_check_ends_the_leg_and_is_told_with_its_words(tmp_path: 
 def test_an_own_check_is_run_again_when_a_file_that_it_reads_has_changed(tmp_path: Path, env: dict[str, str]) -> None:
     files = {"requirements.in": "seed\n", "check-env.py": "import helper\n", "helper.py": ""}
     root = write_project(tmp_path, files)
-    assert go(root, env).stage("check").reason == "17 checks"
-    assert go(root, env).stage("check").reason == "17 checks, unchanged"
+    assert go(root, env).stage("check").reason == "18 checks"
+    assert go(root, env).stage("check").reason == "18 checks, unchanged"
     write_project(root, {"helper.py": "raise SystemExit('changed')\n"})
     assert go(root, env).code == 7
 
@@ -257,7 +257,7 @@ def test_no_gpu_is_said_and_is_a_failure_where_one_is_expected(tmp_path: Path, e
     root, here = gpu_project(tmp_path), with_smi(env, tmp_path, NONE)
     ran = run_verb(["run"], here, root)
     assert ran.code == 0, ran.output
-    said = "17 checks, skipped accelerator: no GPU on this machine (nvidia-smi says: No devices were found)"
+    said = "18 checks, skipped accelerator: no GPU on this machine (nvidia-smi says: No devices were found)"
     assert ran.stage("check").reason == said
     assert run_verb(["run"], here, root).stage("check").reason == said, "a GPU is looked for each time"
     expected = run_verb(["run", "--expect-gpu=true"], here, root)
@@ -268,7 +268,7 @@ def test_no_gpu_is_said_and_is_a_failure_where_one_is_expected(tmp_path: Path, e
 @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine may have a GPU")
 def test_a_machine_without_a_driver_is_one_without_a_gpu(tmp_path: Path, env: dict[str, str]) -> None:
     ran = run_verb(["run"], env, gpu_project(tmp_path))
-    assert ran.stage("check").reason == "17 checks, skipped accelerator: no GPU on this machine"
+    assert ran.stage("check").reason == "18 checks, skipped accelerator: no GPU on this machine"
 
 
 @needs_shell
@@ -277,7 +277,7 @@ def test_a_gpu_that_the_framework_sees_is_well_and_one_that_it_does_not_see_is_n
 ) -> None:
     root, here = gpu_project(tmp_path), with_smi(env, tmp_path, ONE_GPU)
     seen = run_verb(["run"], {**here, "FAKE_GPUS": "1"}, root)
-    assert (seen.code, seen.stage("check").reason) == (0, "17 checks")
+    assert (seen.code, seen.stage("check").reason) == (0, "18 checks")
     blind = run_verb(["run"], here, root)
     assert blind.code == 7
     assert told(blind) == {"torch sees no GPU on a machine that has one": "ENV501"}

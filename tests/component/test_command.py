@@ -209,14 +209,17 @@ def test_output_is_logged_under_its_command_and_without_secrets(tmp_path: Path) 
     assert "canary-7391" not in text
 
 
-def test_data_for_this_program_comes_back_as_it_is_but_is_logged_without_secrets(tmp_path: Path) -> None:
+def test_data_for_this_program_comes_back_as_it_is_and_is_in_no_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     environ = {**os.environ, "DB_PASSWORD": "postgres"}
+    code = "import sys; print('psycopg-' + sys.argv[1]); print('asked of', sys.argv[1], file=sys.stderr)"
 
-    outcome = run(Command(python("print('psycopg-postgres')"), env=environ, log=log, raw=True))
+    outcome = run(Command(python(code, "postgres"), env=environ, log=log, raw=True))
 
     assert outcome.stdout == "psycopg-postgres\n"
-    assert "psycopg-***" in log.read_text()
+    assert "psycopg-p" not in log.read_text()
+    assert "psycopg-*" not in log.read_text()
+    assert log.read_text().endswith("asked of ***\n")
 
 
 def test_two_commands_share_a_log_one_after_the_other(tmp_path: Path) -> None:

@@ -156,6 +156,7 @@ def test_two_builds_of_one_lock_are_the_same(program: Program) -> None:
         "first": record.environment.digest,
         "second": record.environment.digest,
         "differences": [],
+        "notes": [],
     }
     assert program.record_file.read_bytes() == before
     assert not (program.state / "verify").exists()

@@ -16,7 +16,7 @@ from tests.support.projects import fetch_wheels, make_pip
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["main"]
+__all__ = ["fetching", "main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    shared_forge(options.folder / "channels", _fetching(options.folder), options.python or SERIES)
+    shared_forge(options.folder / "channels", fetching(options.folder), options.python or SERIES)
     with ChannelServer(options.folder / "channels", port=options.port) as server:
         part = options.port_file.with_name(f"{options.port_file.name}.part")
         part.write_text(f"{server.port}\n", encoding="utf-8")
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _fetching(folder: Path) -> Callable[..., Path]:
+def fetching(folder: Path) -> Callable[..., Path]:
     """Downloads with a pip of its own, from the index that is configured; what is there already is not asked for."""
 
     def fetch(*arguments: str) -> Path:

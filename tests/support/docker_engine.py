@@ -49,11 +49,13 @@ _PROGRAMS = {
 class DockerEngine:
     """The daemon. What it is given stays in its folder until :func:`clean`."""
 
-    def __init__(self, folder: Path, *, mirror: str = "") -> None:
+    def __init__(self, folder: Path, *, mirror: str = "", classic: bool = False) -> None:
         self.folder = folder
         self.host = f"unix://{folder / 'docker.sock'}"
         self.log = folder / "dockerd.log"
         self._mirror = mirror
+        #: Whether images are kept in Docker's older store, and not in containerd's.
+        self._classic = classic
         self._process: subprocess.Popen[bytes] | None = None
         # Locked for as long as this process is there, however it ends.
         self._kept: IO[str] | None = None
@@ -85,7 +87,7 @@ class DockerEngine:
     def _config(self, bridge: Bridge) -> Mapping[str, object]:
         """https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file"""
         return {
-            "features": {"containerd-snapshotter": True},
+            "features": {"containerd-snapshotter": not self._classic},
             "hosts": [self.host],
             "data-root": str(self.folder / "data"),
             "exec-root": str(self.folder / "exec"),

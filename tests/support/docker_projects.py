@@ -298,11 +298,19 @@ class DockerProgram(Program):
         return dict(self.client.api.inspect_image(self.image))
 
     def inside(self, *words: str, user: str = "") -> str:
-        """What a command says in a container of the leg's image."""
-        said: bytes = self.client.containers.run(
-            self.image, entrypoint=list(words[:1]), command=list(words[1:]), user=user, remove=True, stderr=True
-        )
-        return said.decode()
+        """What a command says in a container of the leg's image.
+
+        The SDK's own ``run`` follows a container's log, of which Podman 4.3 now and then does not tell the end.
+        """
+        made = self.client.containers.create(self.image, entrypoint=list(words[:1]), command=list(words[1:]), user=user)
+        try:
+            made.start()
+            code = made.wait(timeout=100)["StatusCode"]
+            text = str(made.logs(follow=False).decode())
+            assert code == 0, text
+            return text
+        finally:
+            made.remove(force=True)
 
     def tidy(self) -> None:
         """Removes what its runs have left on the engine."""

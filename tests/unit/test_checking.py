@@ -78,7 +78,7 @@ class Stand:
 
 def test_all_is_well(tmp_path: Path) -> None:
     stand = Stand(tmp_path)
-    assert stand.run() == "17 checks"
+    assert stand.run() == "18 checks"
     assert stand.work.findings == []
     assert len(stand.environment.calls) == 1
 
@@ -86,7 +86,7 @@ def test_all_is_well(tmp_path: Path) -> None:
 def test_what_was_left_out_is_said(tmp_path: Path) -> None:
     stand = Stand(tmp_path, leg=a_leg(accelerator="rocm6"))
     assert stand.run() == (
-        "17 checks, skipped shared objects: where its packages are is not known, "
+        "18 checks, skipped shared objects: where its packages are is not known, "
         "skipped accelerator: no way to look for rocm6 yet, "
         "skipped accelerator: none of torch, cupy and jax is installed"
     )
@@ -108,7 +108,7 @@ def test_an_error_ends_the_stage_with_what_to_do_and_the_record_has_all(tmp_path
 def test_a_warning_does_not_end_the_stage(tmp_path: Path) -> None:
     stand = Stand(tmp_path)
     stand.lock = lock_of(replace(APPLE, hashes=()))
-    assert stand.run() == "17 checks"
+    assert stand.run() == "18 checks"
     assert [finding.code for finding in stand.work.findings] == ["LOCK001"]
 
 
@@ -127,11 +127,11 @@ def test_the_temporary_folder_is_empty_afterwards_however_it_ended(tmp_path: Pat
 def test_a_good_verdict_is_kept_where_nothing_has_changed(tmp_path: Path) -> None:
     stand = Stand(tmp_path)
     before = stand.record(stand.run(), WARNING)
-    assert stand.run(before) == "17 checks, unchanged"
+    assert stand.run(before) == "18 checks, unchanged"
     assert stand.environment.calls == []
     assert stand.work.findings == [WARNING]
     # And again, from the record that this leaves.
-    assert stand.run(stand.record("17 checks, unchanged", WARNING)) == "17 checks, unchanged"
+    assert stand.run(stand.record("18 checks, unchanged", WARNING)) == "18 checks, unchanged"
 
 
 def test_findings_of_other_stages_are_not_kept(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from ci_envs.command import Command, Outcome
 from ci_envs.doctor import NEEDS, FoundTool, diagnose, refuse_unready
 from ci_envs.errors import ToolMissing, UsageError
 from ci_envs.model.leg import CONTAINED
+from ci_envs.nix.tool import INSTALL
 from ci_envs.patterns.registry import ALL_PATTERNS
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="programs of POSIX")
 
-BUILT = {"uv": True, "venv": True, "virtualenv": True, "poetry": False, "nix": False}
+BUILT = {"uv": True, "venv": True, "virtualenv": True, "poetry": False, "pixi": False}
 
 
 @dataclass
@@ -80,7 +81,7 @@ def test_a_machine_with_a_python_can_build_what_ci_envs_brings_the_tools_for(mac
         "venv": "ready",
         "virtualenv": "ready",
         "poetry": "not built yet",
-        "nix": "not built yet",
+        "pixi": "not built yet",
     }
 
 
@@ -89,12 +90,12 @@ def test_without_any_python_only_uv_is_ready_since_it_fetches_one(machine: Machi
 
 
 def test_a_tool_that_is_here_is_told_with_its_version(machine: Machine) -> None:
-    machine.add("nix", "nix (Nix) 2.28.2")
+    machine.add("pixi", "pixi 0.28.2")
 
-    (state,) = diagnose(["nix"], built=BUILT, environ=machine.environ, run=machine.run).patterns
+    (state,) = diagnose(["pixi"], built=BUILT, environ=machine.environ, run=machine.run).patterns
 
     assert (state.status, state.get) == ("not built yet", "")
-    assert [(tool.name, tool.version) for tool in state.tools] == [("nix", "2.28.2")]
+    assert [(tool.name, tool.version) for tool in state.tools] == [("pixi", "0.28.2")]
 
 
 def test_a_tool_that_is_not_here_is_told_with_the_one_command_that_brings_it(machine: Machine) -> None:
@@ -204,3 +205,44 @@ def test_the_engine_and_what_builds_for_it_are_named(machine: Machine) -> None:
     )
 
     assert (diagnosis.patterns[0].status, diagnosis.patterns[0].tools) == ("ready", tools)
+
+
+def test_nix_is_found_where_a_leg_finds_it_which_is_more_than_path(machine: Machine, tmp_path: Path) -> None:
+    machine.add("nix", "nix (Nix) 2.24.9")
+    profile = tmp_path / "home/.nix-profile"
+    profile.mkdir(parents=True)
+    machine.folder.rename(profile / "bin")
+    environ = {**machine.environ, "PATH": str(tmp_path / "empty"), "HOME": str(tmp_path / "home")}
+
+    (state,) = diagnose(["nix"], built={"nix": True}, environ=environ, run=machine.run).patterns
+
+    assert (state.status, state.get) == ("ready", "")
+    assert state.tools == (FoundTool(name="nix", version="2.24.9", path=str(profile / "bin/nix")),)
+
+
+def test_a_nix_without_flakes_is_no_nix_that_a_leg_can_use(machine: Machine) -> None:
+    machine.add("nix", "nix (Nix) 2.3.16")
+
+    (state,) = diagnose(["nix"], built={"nix": True}, environ=machine.environ, run=machine.run).patterns
+
+    assert (state.status, state.tools) == ("missing", ())
+    assert state.why.endswith("nix is nix 2.3.16, and flakes and `nix print-dev-env` came with 2.4")
+    assert "https://nixos.org/nix/install" in state.get
+
+
+def test_guix_is_found_where_guix_pull_puts_it_and_may_be_at_a_commit(machine: Machine, tmp_path: Path) -> None:
+    machine.add("guix", f"guix (GNU Guix) {'0f' * 20}\nCopyright (C) 2024 the Guix authors")
+    pulled = tmp_path / "home/.config/guix/current"
+    pulled.mkdir(parents=True)
+    (pulled / "bin").symlink_to(machine.folder)
+    environ = {**machine.environ, "PATH": str(tmp_path), "HOME": str(tmp_path / "home")}
+
+    (state,) = diagnose(["guix"], built={"guix": True}, environ=environ, run=machine.run).patterns
+
+    assert state.tools == (FoundTool(name="guix", version="0f" * 20, path=str(pulled / "bin/guix")),)
+
+
+def test_what_brings_nix_is_said_in_the_same_words_everywhere() -> None:
+    (tool,) = ALL_PATTERNS["nix"].requires
+
+    assert NEEDS["nix"].get["*"] == tool.get == INSTALL

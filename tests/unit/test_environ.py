@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ci_envs.environ import leg_variables, project_environment, tool_environment
+from ci_envs.environ import leg_variables, project_environment, pure_environment, tool_environment
 
 PREFIX = Path("/somewhere/envs/leg")
 SCRIPTS = PREFIX / "bin"
@@ -51,6 +51,17 @@ def project(environ: dict[str, str], **named: object) -> dict[str, str]:
         "GIT_CONFIG_KEY_0",
         "XDG_CONFIG_HOME",
         "SETUPTOOLS_SCM_PRETEND_VERSION_FOR_MY_PACKAGE",
+        "NIX_PATH",
+        "NIX_CONFIG",
+        "NIX_CONF_DIR",
+        "NIX_USER_CONF_FILES",
+        "NIX_REMOTE",
+        "NIX_STORE_DIR",
+        "NIX_STATE_DIR",
+        "NIX_SSL_CERT_FILE",
+        "NIX_MIRRORS_gnu",
+        "GUIX_BUILD_OPTIONS",
+        "GUIX_DAEMON_SOCKET",
     ],
 )
 def test_a_tool_sees_what_it_needs_to_reach_index_disk_and_compiler(name: str) -> None:
@@ -64,6 +75,7 @@ def test_a_tool_sees_what_it_needs_to_reach_index_disk_and_compiler(name: str) -
         "PYTHONHOME",
         "PYTHONSTARTUP",
         "PYTHONWARNINGS",
+        "GUIX_PACKAGE_PATH",
         "PIP_TARGET",
         "PIP_USER",
         "PIP_PREFIX",
@@ -91,6 +103,9 @@ def test_a_tool_sees_what_it_needs_to_reach_index_disk_and_compiler(name: str) -
         "GIT_WORK_TREE",
         "SOURCE_DATE_EPOCH",
         "SETUPTOOLS_SCM_PRETEND_VERSION",
+        "NIXPKGS_ALLOW_UNFREE",
+        "NIX_CFLAGS_COMPILE",
+        "IN_NIX_SHELL",
         "CI",
         "ANYTHING_ELSE",
     ],
@@ -228,3 +243,30 @@ def test_variables_of_the_leg_are_added_as_they_are() -> None:
 
 def test_axes_of_the_matrix_author_get_names_that_a_shell_can_read() -> None:
     assert leg_variables({"db": "pg", "numpy-2": "yes"}) == {"CI_ENVS_VAR_DB": "pg", "CI_ENVS_VAR_NUMPY_2": "yes"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["HOME", "USER", "TERM", "TZ", "DISPLAY", "XDG_RUNTIME_DIR", "https_proxy", "NO_PROXY", "SSL_CERT_FILE", "CI"],
+)
+def test_a_pure_shell_is_left_who_and_where_one_is_and_how_the_network_is_reached(name: str) -> None:
+    assert pure_environment({name: "value"}) == {name: "value"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PATH",
+        "PYTHONPATH",
+        "LD_LIBRARY_PATH",
+        "CC",
+        "TMPDIR",
+        "VIRTUAL_ENV",
+        "NIX_PATH",
+        "GITHUB_TOKEN",
+        "MINE",
+        "BASH_ENV",
+    ],
+)
+def test_a_pure_shell_is_left_nothing_that_changes_what_is_run(name: str) -> None:
+    assert pure_environment({name: "value"}) == {}

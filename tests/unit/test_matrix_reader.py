@@ -91,7 +91,6 @@ def test_what_cannot_be_meant_is_refused_where_it_stands(text: str, line: int, s
         ("axes: {os: [darwin]}", 'it is written "macos" here'),
         ("axes: {os: [ubuntu-latest]}", 'it is written "linux" here'),
         ("axes: {arch: [arm64]}", 'it is written "aarch64" here'),
-        ("defaults: {nix: {attribute: shell}}", "`nix` is not known yet"),
         ("axes: {pattern: [zzz]}", "the patterns are venv, uv, conda"),
     ],
 )

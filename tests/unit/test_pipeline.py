@@ -49,10 +49,10 @@ def test_another_machines_leg_is_skipped_and_says_so(tmp_path: Path, layout: Lay
 
 
 def test_a_pattern_that_cannot_be_built_yet_is_broken(tmp_path: Path, layout: Layout) -> None:
-    record = run(tmp_path, leg={"pattern": "nix"})
+    record = run(tmp_path, leg={"pattern": "pixi"})
     assert (record.status, record.reason) == (
         "broken",
-        "detect: pattern nix is not built yet by this version of ci-envs",
+        "detect: pattern pixi is not built yet by this version of ci-envs",
     )
 
 

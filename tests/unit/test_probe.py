@@ -61,6 +61,36 @@ def test_the_probe_is_an_inventory_of_this_interpreter() -> None:
     assert told.find("pytest") is not None
 
 
+def on_path(monkeypatch: pytest.MonkeyPatch, *folders: object) -> dict[str, str]:
+    """The distributions that are found on this search path, with their versions."""
+    monkeypatch.setattr(sys, "path", [str(folder) for folder in folders])
+    told = msgspec.convert(probe.inventory("search-path"), Inventory)
+    return {each.name: each.version for each in told.distributions}
+
+
+def test_all_that_is_on_the_search_path_is_installed_where_that_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, name in (("a", "apple-1.0"), ("b", "pear-2.0")):
+        dist_info(tmp_path / folder, name, METADATA="Name: {}\nVersion: {}\n".format(*name.split("-")))
+
+    found = on_path(monkeypatch, "", tmp_path / "a", tmp_path / "gone", tmp_path / "x.zip", tmp_path / "b")
+
+    assert found == {"apple": "1.0", "pear": "2.0"}
+    assert on_path(monkeypatch) == {}
+
+
+def test_what_stands_behind_another_of_its_name_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, version in (("a", "2.0"), ("b", "1.0")):
+        dist_info(tmp_path / folder, f"apple-{version}", METADATA=f"Name: apple\nVersion: {version}\n")
+    (tmp_path / "link").symlink_to(tmp_path / "b")
+
+    assert on_path(monkeypatch, tmp_path / "a", tmp_path / "link", tmp_path / "b") == {"apple": "2.0"}
+    assert on_path(monkeypatch, tmp_path / "b", tmp_path / "a") == {"apple": "1.0"}
+
+
 def test_the_markers_are_those_that_packaging_knows() -> None:
     from packaging.markers import default_environment
 

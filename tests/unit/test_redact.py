@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ci_envs.redact import MASK, Redactor, without_credentials
+from ci_envs.redact import MASK, Redactor, is_secret_name, without_credentials
 
 
 @pytest.mark.parametrize(
@@ -91,3 +91,8 @@ def test_an_address_that_is_none_is_no_error(value: str) -> None:
 )
 def test_credentials_leave_an_address_and_the_rest_stays(url: str, bare: str) -> None:
     assert without_credentials(url) == bare
+
+
+def test_secrets_are_known_by_how_their_variables_end() -> None:
+    assert all(map(is_secret_name, ("API_TOKEN", "db_password", "APIKEY", "AWS_CREDENTIALS")))
+    assert not any(map(is_secret_name, ("TOKENIZERS_PARALLELISM", "PASSWORD_FILE", "PATH")))

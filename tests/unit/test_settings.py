@@ -108,7 +108,6 @@ def test_the_nearer_project_wins(tmp_path: Path) -> None:
     [
         ("chek: {}\n", 1, "unknown key 'chek'; did you mean 'check'?", "known here"),
         ("check:\n  timout: 1m\n", 2, "unknown key 'timout' in check; did you mean 'timeout'?", "known here"),
-        ("nix:\n  attribute: shell\n", 1, "unknown key 'nix'", "`nix` is not known yet"),
         ("check: {expect: {torch: 2.10}}\n", 1, 'check.expect.torch: 2.10 is the number 2.1 here; write "2.10"', ""),
         ("test: {timeout: 90}\n", 1, 'test.timeout: 90 is a number here; write "90"', ""),
         ("test:\n  timeout: a while\n", 2, "test.timeout: 'a while' is no span of time", "30m"),

@@ -19,7 +19,7 @@ from ci_envs.checks.conda import (
 )
 from ci_envs.checks.cuda import CudaPartsAgree, DriverIsNewEnough
 from ci_envs.checks.imports import DirectDependenciesImport
-from ci_envs.checks.installed import ExpectedVersions, InstalledEqualsLocked, MetadataIsConsistent
+from ci_envs.checks.installed import DeclaredIsInstalled, ExpectedVersions, InstalledEqualsLocked, MetadataIsConsistent
 from ci_envs.checks.interpreter import InterpreterIsTheOneAskedFor
 from ci_envs.checks.leftovers import NothingLeftInTemp
 from ci_envs.checks.libraries import LibrariesAreFound
@@ -88,6 +88,7 @@ ALL_CHECKS: tuple[Check, ...] = (
     InterpreterIsTheOneAskedFor(),
     LockIsSafe(),
     InstalledEqualsLocked(),
+    DeclaredIsInstalled(),
     ExpectedVersions(),
     MetadataIsConsistent(),
     CondaDependenciesAreMet(),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ci_envs.checks import Context
     from ci_envs.command import Outcome
-    from ci_envs.model.inventory import Distribution
+    from ci_envs.model.inventory import Distribution, Inventory
 
 __all__ = ["DirectDependenciesImport", "modules_to_import"]
 
@@ -96,7 +96,16 @@ def _direct(context: Context) -> set[str]:
         for name in _required(distribution, context.inventory.interpreter.markers)
     }
     named = {requirement.name for requirement in context.lock.direct if requirement.dialect != "conda"}
+    if not named and {"nix", "guix"} & {*context.lock.covers}:
+        named = _unasked(context.inventory)
     return named | _brought(context) | context.own | told
+
+
+def _unasked(inventory: Inventory) -> set[str]:
+    """What no other distribution requires: where only an expression says what is wanted, that is what it names."""
+    python = [each for each in inventory.distributions if each.manager == "python"]
+    required = {name for each in python for name in _required(each, inventory.interpreter.markers)}
+    return {each.name for each in python} - required
 
 
 def _brought(context: Context) -> set[str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ci_envs.model.inventory import Distribution, Inventory
     from ci_envs.model.lock import Pin
 
-__all__ = ["ExpectedVersions", "InstalledEqualsLocked", "MetadataIsConsistent", "specifier"]
+__all__ = ["DeclaredIsInstalled", "ExpectedVersions", "InstalledEqualsLocked", "MetadataIsConsistent", "specifier"]
 
 
 class InstalledEqualsLocked:
@@ -96,6 +96,28 @@ def _same(pin: Pin, found: Distribution) -> bool:
         return Version(pin.version) == Version(found.version)
     except InvalidVersion:
         return False
+
+
+class DeclaredIsInstalled:
+    """What the project's files ask for is there and fits, where the lock names no Python distribution itself.
+
+    A nix shell is locked by the inputs that its packages come from: pyproject.toml beside it is a second statement.
+    """
+
+    code = "ENV105"
+    title = "declared is not installed"
+    advice = "add it to the shell's packages, or change what the project declares"
+
+    def run(self, context: Context) -> Iterator[Finding]:
+        """ENV105 for each requirement that is missing or met by a wrong version."""
+        if "python" in context.lock.covers:
+            return
+        versions = {each.name: each.version for each in _python(context.inventory)}
+        for declared in context.lock.direct:
+            problem = _unmet(declared.text, versions, context.inventory.interpreter.markers)
+            if declared.dialect == "pep508" and problem:
+                message = f"the project asks for {problem}"
+                yield _error(self.code, self.title, message, declared.file, declared.line)
 
 
 class ExpectedVersions:
@@ -179,5 +201,5 @@ def _unmet(line: str, versions: Mapping[str, str], markers: Mapping[str, str]) -
     return ""
 
 
-def _error(code: str, title: str, message: str, file: str = "") -> Finding:
-    return Finding(code=code, severity="error", title=title, message=message, file=file)
+def _error(code: str, title: str, message: str, file: str = "", line: int = 0) -> Finding:
+    return Finding(code=code, severity="error", title=title, message=message, file=file, line=line)

@@ -15,6 +15,7 @@ __all__ = ["main_group"]
 VERBS: dict[str, str] = {
     "detect": "Which patterns this project describes, and by what evidence.",
     "doctor": "Which patterns this machine can build, and what is missing for the others.",
+    "init": "Begin with a pattern: write its first files from the project's requirements.",
     "plan": "The legs of a matrix, and nothing done.",
     "lock": "Make or renew lock files; --check says whether they are in sync.",
     "run": "Lock, build, check and test every leg of a matrix.",
@@ -23,7 +24,7 @@ VERBS: dict[str, str] = {
     "diff": "What differs between two records, for a person.",
     "report": "Merge records: terminal, Markdown, JSON.",
     "verify": "Build twice, compare digests, list what differs.",
-    "export": "Write a built conda environment as environment.yml, or as an explicit list.",
+    "export": "Write a built environment for other tools: conda's as environment.yml, nix's as an OCI image.",
     "clean": "Remove what ci-envs made in this project.",
     "schema": "The JSON schemas.",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -133,7 +134,7 @@ def _show(planner: Planner, cells: Sequence[Cell], left_out: Sequence[LeftOut]) 
 
 def _explain(root: Project, matrix: Matrix, cells: Sequence[Cell], *, as_json: bool) -> None:
     from ci_envs.matrices import project_at
-    from ci_envs.settings import project_layers, resolve
+    from ci_envs.settings import environment_layers, project_layers, resolve
 
     # Legs of one project that the same include entries touch have the same configuration.
     alike: dict[tuple[str, tuple[int, ...]], list[Cell]] = {}
@@ -141,7 +142,8 @@ def _explain(root: Project, matrix: Matrix, cells: Sequence[Cell], *, as_json: b
         alike.setdefault((cell.leg.project, cell.added), []).append(cell)
     found = []
     for (name, _), group in alike.items():
-        settings = resolve([*project_layers(root, project_at(root, name)), *layers(matrix, group[0])])
+        files = project_layers(root, project_at(root, name))
+        settings = resolve([*files, *layers(matrix, group[0]), *environment_layers(os.environ)])
         rows = [{"key": key, "value": value, "source": source} for key, value, source in settings.explain()]
         found.append({"legs": [cell.leg.id for cell in group], "settings": rows})
         if not as_json:

@@ -40,4 +40,6 @@ def command(
     else:
         rows = [(d.path, d.kind, d.reason) for d in verdict.differences]
         console.show_table(f"{leg}: two builds that differ", ("path", "how", "why"), rows)
+    for note in verdict.notes:
+        console.show_note(note)
     return 0 if verdict.same else DriftFound.exit_code

@@ -31,6 +31,8 @@ __all__ = [
     "all_bases",
     "base_for",
     "brings_cuda",
+    "is_conda",
+    "is_nix",
     "probed",
     "python_plan",
     "python_source",
@@ -130,6 +132,7 @@ class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     python: dict[str, _Row]
     plain: _Row
+    nix: _Row
     cuda: dict[str, _Row]
     distributions: dict[str, Distribution]
 
@@ -142,22 +145,24 @@ def _known() -> _Known:
 
 
 def all_bases() -> dict[str, BaseImage]:
-    """Every image of the data, by what it is for: ``3.12``, ``cuda12``, ``plain``."""
+    """Every image of the data, by what it is for: ``3.12``, ``cuda12``, ``nix``, ``plain``."""
     known = _known()
     found = {series: row.base(known.distributions, (series,)) for series, row in known.python.items()}
     found |= {key: row.base(known.distributions) for key, row in known.cuda.items()}
-    return {**found, "plain": known.plain.base(known.distributions)}
+    return {**found, "nix": known.nix.base(known.distributions), "plain": known.plain.base(known.distributions)}
 
 
 def base_for(leg: Leg, config: Config, lock: Lock) -> BaseImage:
     """The image that the leg's generated Dockerfile is built on.
 
-    What is configured, else CUDA's image where the leg asks for CUDA and the lock does not bring it, else Python's;
-    where conda brings Python, or no image has the leg's, a plain one. Raises :class:`UsageError` where CUDA is asked
-    for in a version that no image of the data has.
+    What is configured, else nix's own where nix builds what is inside, else CUDA's image where the leg asks for CUDA
+    and the lock does not bring it, else Python's; where conda brings Python, or no image has the leg's, a plain one.
+    Raises :class:`UsageError` where CUDA is asked for in a version that no image of the data has.
     """
     if config.docker.base_image:
         return BaseImage(image=_filled(config.docker.base_image, leg), configured=True)
+    if is_nix(lock):
+        return all_bases()["nix"]
     if leg.accelerator.startswith("cuda") and not brings_cuda(lock):
         return _cuda_base(leg.accelerator)
     bases = all_bases()
@@ -227,6 +232,11 @@ def _planned(
 
 def _number(series: str) -> tuple[int, ...]:
     return tuple(map(int, series.split(".")))
+
+
+def is_nix(lock: Lock) -> bool:
+    """Whether it is the inputs of a nix shell that are locked."""
+    return "nix" in lock.covers
 
 
 def is_conda(lock: Lock) -> bool:

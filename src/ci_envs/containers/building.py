@@ -26,6 +26,7 @@ from ci_envs.environments.container import ContainerEnvironment
 from ci_envs.errors import BuildError, CheckError
 from ci_envs.layout import write_atomically
 from ci_envs.model.config import DockerConfig
+from ci_envs.nix.described import inputs_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,7 +151,7 @@ def _environment(leg: LegOnEngine, last: Kept) -> Environment:
     names = sources.source_files(leg.folder) if last.inside is None else ()
     project = ProjectFiles(root=leg.folder, names=names, inside=last.inside, beside=last.beside)
     inside = leg.with_python(last.facts.inventory.interpreter.executable)
-    return inside.container(last.facts.image.id, project=project)
+    return inside.container(last.facts.image.id, project=project, closure=last.facts.closure)
 
 
 def _why_anew(order: Order) -> str:
@@ -177,7 +178,7 @@ def _is_there(engine: Engine, facts: Facts) -> bool:
 
 def _inputs(lock: Lock, work: Work, engine: Engine) -> dict[str, str]:
     """Everything that an image depends on, by a name that a person understands."""
-    at, docker = revision_of(work.project.root, work.environ), work.config.docker
+    at, config, docker = revision_of(work.project.root, work.environ), work.config, work.config.docker
     chosen = [work.selection.groups, work.selection.extras, work.selection.files]
     return {
         "ci-envs": __version__,
@@ -187,8 +188,9 @@ def _inputs(lock: Lock, work: Work, engine: Engine) -> dict[str, str]:
         "dockerfile": work.file_digest(dockerfile_of(work.project, work.config) or "Dockerfile"),
         "groups": msgspec.json.encode(chosen).decode(),
         "python": work.leg.python,
-        "settings": msgspec.json.encode([docker, work.config.install_project, work.config.conda]).decode(),
+        "settings": msgspec.json.encode([docker, config.install_project, config.conda, config.nix]).decode(),
         "variables": msgspec.json.encode(work.selection.variables, order="sorted").decode(),
+        "inputs": inputs_state(config.nix, work.project.root),
         "commit": f"{at.commit} {at.epoch} {at.source}",
         "sources": sources.fingerprint(work.project.root),
     }

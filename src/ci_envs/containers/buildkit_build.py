@@ -7,7 +7,6 @@ built as it comes, and says that it is not reproducible.
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shutil
 from dataclasses import dataclass
@@ -17,16 +16,16 @@ import msgspec
 
 from ci_envs import command
 from ci_envs.containers import oci_layout
-from ci_envs.containers.build_failures import engine_failure
 from ci_envs.containers.build_tools import Room, failed, inspected, keep, options
 from ci_envs.containers.builder import BuiltImage
 from ci_envs.containers.buildx import find_buildx
 from ci_envs.containers.images import image_id
+from ci_envs.containers.loading import engine_trouble, load_archive
 from ci_envs.decoding import decode
 from ci_envs.errors import BrokenError, BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ci_envs.containers.build_output import Form
@@ -167,11 +166,7 @@ class _Build:
     def _load(self, exported: Path) -> None:
         command.refuse_when_stopping("before the image was loaded")
         self.work.progress("loading the image")
-        with engine_trouble(self.engine), exported.open("rb") as stream:
-            api = self.engine.client.api
-            for told in api.load_image(stream):  # type: ignore[no-untyped-call]  # its stubs have no types here
-                if error := told.get("error"):
-                    raise engine_failure(str(error), self.engine.title)
+        load_archive(self.engine, exported)
 
     def _saved(self, told: _Metadata) -> Path:
         """An archive of an image of which none was made."""
@@ -202,17 +197,6 @@ class _Build:
             reproducible=not self.why_not,
             why_not=self.why_not,
         )
-
-
-@contextlib.contextmanager
-def engine_trouble(engine: Engine) -> Iterator[None]:
-    """What goes wrong between us and the engine, in a sentence."""
-    import docker
-
-    try:
-        yield
-    except (docker.errors.DockerException, OSError) as error:
-        raise engine_failure(str(error), engine.title) from error
 
 
 class _Metadata(msgspec.Struct, frozen=True):

@@ -12,20 +12,11 @@ import shutil
 import stat
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ci_envs.errors import UsageError
-from ci_envs.sources import listed_by_git
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from ci_envs.sources import files_but_caches, listed_by_git
 
 __all__ = ["stage_workspace", "workspace_path"]
-
-# What a project's folder may hold that belongs to this machine; the marks are those of virtual environments and of
-# folders that can be made anew (https://bford.info/cachedir/), our own state among them.
-_NOT_COPIED = frozenset((".git", "__pycache__", "node_modules"))
-_MARKS = ("pyvenv.cfg", "CACHEDIR.TAG")
 
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -51,7 +42,7 @@ def stage_workspace(root: Path, target: Path) -> None:
     where it lies in the project's folder: versions of packages are made from it.
     """
     target.mkdir(parents=True)
-    for name in listed_by_git(root) or _walked(root):
+    for name in listed_by_git(root) or files_but_caches(root):
         _copy(root / name, target / name)
     if (root / ".git").is_dir():
         shutil.copytree(root / ".git", target / ".git", symlinks=True, ignore=_no_files)
@@ -82,16 +73,6 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target, symlinks=True, ignore=_no_files, dirs_exist_ok=True)
     elif stat.S_ISREG(mode) or stat.S_ISLNK(mode):
         shutil.copy2(source, target, follow_symlinks=False)
-
-
-def _walked(root: Path) -> Iterator[str]:
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if _is_copied(Path(folder, name)))
-        yield from (Path(folder, name).relative_to(root).as_posix() for name in names)
-
-
-def _is_copied(folder: Path) -> bool:
-    return folder.name not in _NOT_COPIED and not any((folder / mark).exists() for mark in _MARKS)
 
 
 def _no_files(folder: str, names: list[str]) -> set[str]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ci_envs.containers.base_images import BaseImage as KnownBase
     from ci_envs.containers.builder import BuiltImage
     from ci_envs.containers.legs import LegOnEngine
+    from ci_envs.containers.references import Reference
     from ci_envs.containers.revision import Revision
     from ci_envs.content import Content
     from ci_envs.environments.container import ContainerEnvironment
@@ -48,7 +49,14 @@ if TYPE_CHECKING:
     from ci_envs.model.lock import Lock
     from ci_envs.work import Work
 
-__all__ = ["build_generated", "keep_dockerfile", "refuse_to_overwrite", "told"]
+__all__ = [
+    "build_generated",
+    "image_labels",
+    "keep_dockerfile",
+    "locked_references",
+    "refuse_to_overwrite",
+    "told",
+]
 
 #: Of uv's own configuration, which decides what `uv sync` does beside the lock.
 _UV_SETTINGS = ("pyproject.toml", "uv.toml")
@@ -92,7 +100,7 @@ def build_generated(leg: Leg, lock: Lock, work: Work) -> ContainerEnvironment:
             inventory, content = container.inventory(), container.content()
         whole = _completed(plan, inventory, content, lock, work)
         dockerfile.write_text(render(whole), encoding="utf-8")
-        labels = _labels(inventory, content, lock, work, at)
+        labels = image_labels(environment_digest(content, *beside(inventory, lock, work)).value, lock, work, at)
         final = replace(
             request, tag=here.tag, labels=labels, no_cache=False, plain=False, layers=work.layout.layers(leg.id)
         )
@@ -156,12 +164,7 @@ def _planned(
     """The plan, further files of the context, and the secrets of the build."""
     leg, docker = here.leg, here.docker
     pattern = inner_pattern(leg, work.project, work.config)
-    references = [
-        one.reference.with_digest(pin.hashes[0])
-        for one in images_for(bases)
-        for pin in lock.of("image")
-        if one.reference and (pin.name, pin.version) == (one.reference.name, one.reference.tag)
-    ]
+    references = locked_references(bases, lock)
     base = bases[0] if bases[0].is_known else _asked(here, bases[0], str(references[0]), work)
     is_conda = pattern.name == "conda"
     files, secrets = _conda(leg, lock, work) if is_conda else ({}, ())
@@ -192,6 +195,16 @@ def _planned(
     )
     given = tuple(parse_secret(text, work.project.root, work.environ) for text in docker.secrets)
     return plan, files, (*secrets, *given)
+
+
+def locked_references(bases: Sequence[KnownBase], lock: Lock) -> list[Reference]:
+    """The bases, each held fast by the digest that is locked."""
+    return [
+        one.reference.with_digest(pin.hashes[0])
+        for one in images_for(bases)
+        for pin in lock.of("image")
+        if one.reference and (pin.name, pin.version) == (one.reference.name, one.reference.tag)
+    ]
 
 
 def _uv_settings(lock: Lock, work: Work) -> tuple[str, ...]:
@@ -252,20 +265,19 @@ def _completed(plan: ImagePlan, inventory: Inventory, content: Content, lock: Lo
     return msgspec.structs.replace(plan, health=health, activates=activates and plan.installer == "conda")
 
 
-def _labels(inventory: Inventory, content: Content, lock: Lock, work: Work, at: Revision) -> dict[str, str]:
-    """https://github.com/opencontainers/image-spec/blob/main/annotations.md, and our own.
+def image_labels(digest: str, lock: Lock, work: Work, at: Revision) -> dict[str, str]:
+    """https://github.com/opencontainers/image-spec/blob/main/annotations.md, and our own; ``digest``: what is inside.
 
     On the command line and not in the file, which is then the same for every commit.
     """
     from datetime import UTC, datetime
 
-    seeds, own = beside(inventory, lock, work)
     cuda = _cuda(work.leg, lock)
     labels = {
         "org.opencontainers.image.created": datetime.fromtimestamp(at.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "org.opencontainers.image.revision": at.commit,
         "org.opencontainers.image.source": at.source,
-        "org.repro-envs.environment": environment_digest(content, seeds, own).value,
+        "org.repro-envs.environment": digest,
         "org.repro-envs.lock": lock.digest,
         "org.repro-envs.version": __version__,
         "org.repro-envs.cuda": cuda.get("version", ""),

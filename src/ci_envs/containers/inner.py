@@ -37,9 +37,14 @@ def dockerfile_of(project: Project, config: Config) -> str:
 
 
 def described_inside(project: Project) -> tuple[str, ...]:
-    """The patterns that a project describes and that an image can be made of, the most exactly described first."""
+    """The patterns that a project describes and that an image can be made of, the most exactly described first.
+
+    Nix is none of them: a Dockerfile, or a command, that somebody wrote installs nothing of what it locks.
+    """
     found = detect.detect(project, buildable=detect.INSTALLED_INSIDE)
-    return tuple(one.pattern for one in found.patterns if one.pattern in detect.INSTALLED_INSIDE)
+    return tuple(
+        one.pattern for one in found.patterns if one.pattern in detect.INSTALLED_INSIDE and one.pattern != "nix"
+    )
 
 
 def inner_pattern(leg: Leg, project: Project, config: Config) -> Pattern:
@@ -59,6 +64,8 @@ def inner_pattern(leg: Leg, project: Project, config: Config) -> Pattern:
         return ALL_PATTERNS[asked]
     if described := described_inside(project):
         return ALL_PATTERNS["conda" if described[0] == "conda" else "uv"]
+    if detect.evidence_for("nix", project):
+        return ALL_PATTERNS["nix"]
     raise UsageError(
         f"{leg.project!r} has no Dockerfile, and nothing that one could be generated from",
         hint=f"write one, or describe what is to be installed: {detect.RECOGNISED}",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ci_envs.containers.limits import Limits
     from ci_envs.containers.session import ProjectFiles
     from ci_envs.layout import Layout
+    from ci_envs.model.closure import Closure
     from ci_envs.model.config import DockerConfig
     from ci_envs.model.leg import Leg
     from ci_envs.work import Work
@@ -84,7 +85,12 @@ class LegOnEngine:
         return replace(self, docker=msgspec.structs.replace(self.docker, python=path))
 
     def container(
-        self, image: str, *, project: ProjectFiles | None = None, draft: bool = False
+        self,
+        image: str,
+        *,
+        project: ProjectFiles | None = None,
+        draft: bool = False,
+        closure: Closure | None = None,
     ) -> ContainerEnvironment:
         """A container of an image, which starts when it is used; one that is only looked at keeps no bytecode."""
         return ContainerEnvironment(
@@ -96,6 +102,7 @@ class LegOnEngine:
             variables={"CI_ENVS_LEG": self.leg.id, **leg_variables(self.leg.variables)},
             python=self.docker.python,
             bytecode=None if draft else self.layout.bytecode(self.leg.id, image),
+            closure=closure,
         )
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ci_envs.containers.bases import Resolved
     from ci_envs.containers.engine import Engine
     from ci_envs.model.leg import Leg
+    from ci_envs.patterns import Pattern
     from ci_envs.work import Work
 
 __all__ = [
@@ -56,10 +57,19 @@ __all__ = [
 def lock_generated(leg: Leg, work: Work) -> Lock:
     """The lock that the same leg has outside of an image, and ``docker.lock`` for the base."""
     pattern = inner_pattern(leg, work.project, work.config)
-    inner = pattern.lock(inner_leg(leg, pattern.name), inner_work(work, pattern))
+    inner = _lock_of(pattern, inner_leg(leg, pattern.name), inner_work(work, pattern))
     bases = known_bases(leg, work, inner)
     lock_images(leg, work, images_for(bases), {_key(base): base.digest for base in bases if base.digest}, "")
     return together(work, inner, images_for(bases))
+
+
+def _lock_of(pattern: Pattern, leg: Leg, work: Work) -> Lock:
+    """The pattern's own; nix may be in the image alone."""
+    if pattern.name != "nix":
+        return pattern.lock(leg, work)
+    from ci_envs.containers.nix_image import lock_inside
+
+    return lock_inside(leg, work)
 
 
 def lock_written(leg: Leg, work: Work, file: str) -> Lock:

@@ -16,6 +16,7 @@ from ci_envs.decoding import decode
 from ci_envs.errors import BrokenError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = ["begin", "prune", "write_archive"]
@@ -27,13 +28,17 @@ def begin(folder: Path) -> None:
     (folder / "index.json").unlink(missing_ok=True)
 
 
-def write_archive(folder: Path, manifest: str, archive: Path) -> None:
-    """The image as one file, the same bytes each time. :class:`BrokenError` where the folder does not hold it, or
-    holds other bytes than its digests say."""
+def write_archive(folder: Path, manifest: str, archive: Path, more: Mapping[str, bytes] | None = None) -> None:
+    """The image as one file, the same bytes each time; ``more`` are files that the archive has beside it.
+
+    :class:`BrokenError` where the folder does not hold it, or holds other bytes than its digests say.
+    """
     index = _index(folder, manifest)
     with tarfile.open(archive, "w", format=tarfile.GNU_FORMAT) as tar:
         _add(tar, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
         _add(tar, "index.json", msgspec.json.encode(index))
+        for name, data in sorted((more or {}).items()):
+            _add(tar, name, data)
         for digest in sorted(_digests(folder, manifest)):
             path = _blob(folder, digest)
             told = _told(f"blobs/{digest.replace(':', '/')}", path.stat().st_size)

@@ -14,6 +14,7 @@ from ci_envs import attest, cache, digest
 from ci_envs.building import Facts
 from ci_envs.containers.inner import dockerfile_of
 from ci_envs.containers.os_packages import system_facts
+from ci_envs.environments.container import ContainerEnvironment
 from ci_envs.errors import BuildError
 from ci_envs.record_check import verify_records
 
@@ -33,6 +34,10 @@ _BOOTSTRAP = frozenset(("pip", "setuptools", "wheel", "uv"))
 
 def read_facts(environment: Environment, lock: Lock, work: Work) -> Facts:
     """Everything that is known of a new image. :class:`BuildError` where its files are not those that were locked."""
+    if isinstance(environment, ContainerEnvironment) and environment.closure is not None:
+        from ci_envs.containers.nix_image import shell_facts  # whose files lie in a store that knows their hashes
+
+        return shell_facts(environment, work)
     inventory, content = environment.inventory(), environment.content()
     seeds, own = beside(inventory, lock, work)
     found = _findings(content, inventory, lock, work)
@@ -66,6 +71,10 @@ def environment_digest(content: Content, seeds: frozenset[str], own: frozenset[s
 
 def altered(environment: Environment, facts: Facts) -> str:
     """What in an image is not what it was when it was built, with every byte read; empty where all is."""
+    if isinstance(environment, ContainerEnvironment) and environment.closure is not None:
+        from ci_envs.containers.nix_image import altered_inside
+
+        return altered_inside(environment, environment.closure)
     taken = environment_digest(environment.content(), frozenset(facts.seeds), frozenset(facts.own))
     return "" if taken.value == facts.digest else "its digest changed"
 

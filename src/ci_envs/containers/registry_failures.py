@@ -27,20 +27,20 @@ _redact = Redactor()
 
 # The first that is found decides: what a registry answers before what a network does.
 _WORDS: dict[Why, tuple[str, ...]] = {
-    "limit": ("toomanyrequests", "too many requests", r"status:? 429"),
+    "limit": ("toomanyrequests", "too many requests", r"status(?: from [A-Z]+ request to \S+)?:? 429"),
     "login": (
         "no basic auth",
         "unauthorized",
         "authentication required",
         r"\bdenied\b",
-        r"status(?: code)?(?: from registry)?:? 40[13]",
+        r"status(?: code)?(?: from registry| from [A-Z]+ request to \S+)?:? 40[13]",
     ),
     "lasting": ("x509", "certificate", "HTTP response to HTTPS client", "tls: (?!handshake timeout)"),
     "gone": (
         "(?:manifest|name|blob) unknown",
         "(?:manifest|repository)(?: .*)? not found",
         "not known to registry",
-        r"status(?: code)?(?: from registry)?:? 404",
+        r"status(?: code)?(?: from registry| from [A-Z]+ request to \S+)?:? 404",
     ),
     "passing": (
         "connection (?:refused|reset|closed|timed out)",
@@ -53,7 +53,7 @@ _WORDS: dict[Why, tuple[str, ...]] = {
         "no route to host",
         "broken pipe",
         r"\bEOF\b",
-        r"status(?: code)?(?: from registry)?:? 5\d\d",
+        r"status(?: code)?(?: from registry| from [A-Z]+ request to \S+)?:? 5\d\d",
     ),
 }
 _EXPRESSIONS = {why: re.compile("|".join(words), re.IGNORECASE) for why, words in _WORDS.items()}

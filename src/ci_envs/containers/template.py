@@ -30,7 +30,18 @@ if TYPE_CHECKING:
 
     from jinja2 import Template
 
-__all__ = ["CONDA_PREFIX", "USER", "VENV_PREFIX", "ImagePlan", "import_check", "literal", "render"]
+__all__ = [
+    "CONDA_PREFIX",
+    "USER",
+    "VARIABLES",
+    "VENV_PREFIX",
+    "ImagePlan",
+    "check_values",
+    "import_check",
+    "literal",
+    "render",
+    "template",
+]
 
 #: Where the environment of a generated image is.
 VENV_PREFIX = "/opt/venv"
@@ -57,7 +68,7 @@ _UNFIT_PATH = re.compile(r"""[\x00-\x1f\x7f\ud800-\udfff$*?\[\]\\"'`<>]|^$|^[-/]
 _UNFIT_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 
 #: What the image's user sees; the environment's folder is put in front of PATH beside these.
-_VARIABLES = {
+VARIABLES = {
     "HOME": "/home/app",
     "USER": "app",
     "LANG": "C.UTF-8",
@@ -125,7 +136,7 @@ def render(plan: ImagePlan) -> str:
     uid, _, gid = plan.user.partition(":")
     is_conda = plan.installer == "conda"
     copies = _copies(plan)
-    return _template().render(
+    return template("Dockerfile.j2").render(
         epoch=EPOCH,
         base=str(plan.base),
         lock_names=", ".join(plan.locks),
@@ -180,10 +191,12 @@ def literal(text: str) -> str:
 
 
 @cache
-def _template() -> Template:
-    from jinja2 import Environment, StrictUndefined
+def template(name: str) -> Template:
+    """One of ours, by its name among the resources."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
+        loader=FunctionLoader(lambda name: resource(name).read_text("utf-8")),
         undefined=StrictUndefined,
         autoescape=False,  # noqa: S701 - no HTML: what goes in is checked, and quoted for a Dockerfile
         trim_blocks=True,
@@ -191,7 +204,7 @@ def _template() -> Template:
         keep_trailing_newline=True,
     )
     environment.filters |= {"quoted": shlex.quote, "json": _json, "literal": literal}
-    return environment.from_string(resource("Dockerfile.j2").read_text("utf-8"))
+    return environment.get_template(name)
 
 
 def _json(words: Iterable[str]) -> str:
@@ -236,7 +249,7 @@ def _variables(plan: ImagePlan) -> dict[str, str]:
     own = {"VIRTUAL_ENV": VENV_PREFIX}
     if plan.installer == "conda":
         own = {"CONDA_PREFIX": CONDA_PREFIX, "CONDA_DEFAULT_ENV": CONDA_PREFIX, "CONDA_SHLVL": "1"}
-    return {**own, **_VARIABLES, **(_CUDA_VARIABLES if plan.cuda else {}), **plan.variables}
+    return {**own, **VARIABLES, **(_CUDA_VARIABLES if plan.cuda else {}), **plan.variables}
 
 
 def _check(plan: ImagePlan) -> None:
@@ -256,7 +269,12 @@ def _check(plan: ImagePlan) -> None:
                 file=path,
                 hint="rename it: letters, digits, ._-/ and blanks",
             )
-    _check_values(plan)
+    told: list[tuple[str, Mapping[str, str]]] = [
+        ("the label", plan.labels),
+        ("the variable", plan.variables),
+        ("the build variable", plan.wheel_variables),
+    ]
+    check_values(told, (plan.health, plan.entry))
 
 
 def _each(what: str, values: Iterable[str], grammar: re.Pattern[str]) -> None:
@@ -265,16 +283,12 @@ def _each(what: str, values: Iterable[str], grammar: re.Pattern[str]) -> None:
             raise UsageError(f"{what} is {value!r}, which cannot stand in a Dockerfile")
 
 
-def _check_values(plan: ImagePlan) -> None:
-    told: list[tuple[str, Mapping[str, str]]] = [
-        ("the label", plan.labels),
-        ("the variable", plan.variables),
-        ("the build variable", plan.wheel_variables),
-    ]
+def check_values(told: Iterable[tuple[str, Mapping[str, str]]], commands: Iterable[tuple[str, ...]]) -> None:
+    """:class:`UsageError` for a value of ENV or LABEL, or a command, that no Dockerfile can hold."""
     for what, values in told:
         for name, value in values.items():
             if re.search(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]", value):
                 raise UsageError(f"{what} {name} has a line end or a control character, which a Dockerfile cannot hold")
-    for words in (plan.health, plan.entry):
+    for words in commands:
         if any(_UNFIT_TEXT.search(word) for word in words):
             raise UsageError(f"{shlex.join(words)!r} holds what no command can: a NUL, or half a character")

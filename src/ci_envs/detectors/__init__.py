@@ -27,6 +27,16 @@ _COMPILED = re.compile(
 #: Of [tool.pdm] and of [tool.hatch], what the build backends alone read; it says nothing about an environment.
 _PDM_BACKEND = {"build", "version"}
 
+# Where flakes keep shells, the newer place first (https://nix.dev/manual/nix/latest/command-ref/new-cli/nix3-develop);
+# and what makes one in any file.
+_SHELLS = ("devShells", "devShell", "mkShell", "mkShellNoCC")
+_NIX_COMMENT = re.compile(r"#[^\n]*|/\*.*?\*/", re.DOTALL)
+# direnv's own functions for nix (https://direnv.net/man/direnv-stdlib.1.html).
+_DIRENV = re.compile(r"^[ \t]*(use[ _](?:flake|nix)\b[^\n#;&|]*)", re.MULTILINE)
+
+# A channel at a commit, behind no comment of Scheme's; `guix describe` breaks the line within.
+_GUIX_COMMIT = re.compile(r'^[^;\n]*\(commit\s+"[0-9a-f]{40}', re.MULTILINE)
+
 # repo2docker looks for its files in one of these instead of in the root; it refuses a project that has both
 # (https://repo2docker.readthedocs.io/en/latest/config_files/).
 _BINDER_FOLDERS = (".binder", "binder")
@@ -110,14 +120,27 @@ def _requirements_txt(scan: Scan, *patterns: str) -> Iterator[Clue]:
 
 
 def _nix(scan: Scan) -> Iterator[Clue]:
-    flake = tuple(scan.files("flake.nix"))
+    flake, classic = tuple(scan.files("flake.nix")), tuple(scan.files("shell.nix", "default.nix"))
     yield from scan.files("flake.lock", tier=Tier.LOCK if flake else Tier.HINT)
-    yield from flake
-    yield from scan.files("shell.nix", "default.nix")
+    # A flake has its own lock; beside it the pins are those of a shell.nix that is kept for others.
+    pinned = Tier.LOCK if classic and not flake else Tier.HINT
+    yield from scan.files("npins/sources.json", "nix/sources.json", tier=pinned)
+    for clue in (*flake, *classic):
+        said = scan.text(clue.evidence.file)
+        keys = [key for key in _SHELLS if re.search(rf"\b{key}\b", _NIX_COMMENT.sub("", said))]
+        yield clue._replace(evidence=Evidence(file=clue.evidence.file, key=keys[0] if keys else ""))
+    # What it names may lie anywhere.
+    if used := _DIRENV.search(scan.text(".envrc")):
+        key = " ".join(used[1].replace("use_", "use ", 1).split())
+        yield Clue(Tier.HINT, Evidence(file=".envrc", key=key))
 
 
 def _guix(scan: Scan) -> Iterator[Clue]:
-    yield from scan.files("manifest.scm", "channels.scm")
+    # The two that `guix shell` looks for: https://guix.gnu.org/manual/en/html_node/Invoking-guix-shell.html
+    described = tuple(scan.files("manifest.scm", "guix.scm"))
+    yield from described
+    pinned = described and _GUIX_COMMIT.search(scan.text("channels.scm"))
+    yield from scan.files("channels.scm", tier=Tier.LOCK if pinned else Tier.HINT)
 
 
 def _tox(scan: Scan) -> Iterator[Clue]:

@@ -18,7 +18,7 @@ import msgspec
 
 from ci_envs import command
 from ci_envs.containers.session import BYTECODE, TEMP, Asked, ProjectFiles, Session
-from ci_envs.environments.probing import PROBE_SECONDS, answer_of, inventory_of, probing
+from ci_envs.environments.probing import PROBE_SECONDS, SEARCH_PATH, answer_of, inventory_of, probing
 from ci_envs.errors import BuildError, CiEnvsError, ToolMissing
 from ci_envs.resources import probe_text
 from ci_envs.tools import find_program
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ci_envs.containers.limits import Limits
     from ci_envs.content import Content
     from ci_envs.environments import Artifact
+    from ci_envs.model.closure import Closure
     from ci_envs.model.conda_record import CondaRecord
     from ci_envs.model.inventory import Inventory
 
@@ -96,12 +97,14 @@ class ContainerEnvironment:
         workdir: str = "",
         redact_environ: Mapping[str, str] | None = None,
         bytecode: Path | None = None,
+        closure: Closure | None = None,
     ) -> None:
         """``labels`` are :func:`labels.leg_labels`, ``variables`` the leg's own.
 
         ``python`` is the interpreter inside, ``workdir`` where commands run that are given no folder; where they are
         empty, the image and the project say. ``redact_environ`` is the caller's environment: its secrets are masked in
         what commands say, and none of it is seen inside. ``bytecode`` is a folder of the image's own, see ``session``.
+        ``closure``: the environment inside is a shell of nix's, which needs these of its store.
         """
         asked = Asked(
             limits=limits,
@@ -114,6 +117,7 @@ class ContainerEnvironment:
             bytecode=bytecode,
         )
         self._session = Session(engine, image, asked)
+        self.closure = closure
 
     def __enter__(self) -> ContainerEnvironment:
         return self
@@ -260,12 +264,22 @@ class ContainerEnvironment:
         """What is installed: as the probe reads it, by conda's records, and by those of the operating system."""
         from ci_envs.containers.os_packages import read_packages
 
-        found = self._with_conda(self._python_inventory)
+        found = self._with_conda(self._python_inventory) if self.closure is None else self._with_closure(self.closure)
         return msgspec.structs.replace(found, distributions=(*found.distributions, *read_packages(self)))
+
+    def _with_closure(self, closure: Closure) -> Inventory:
+        """Where nix's Python finds its packages only its search path tells."""
+        from ci_envs.environments.nix_shell import store_packages
+
+        found = self._python_inventory_of(SEARCH_PATH)
+        return msgspec.structs.replace(found, distributions=(*found.distributions, *store_packages(closure)))
 
     @property
     def _python_inventory(self) -> Inventory:
-        argv = probing(self.python, "inventory", flags=_READS_ONLY)
+        return self._python_inventory_of()
+
+    def _python_inventory_of(self, *how: str) -> Inventory:
+        argv = probing(self.python, "inventory", *how, flags=_READS_ONLY)
         return inventory_of(self._session.run(argv, folder="/", stdin=probe_text(), timeout=PROBE_SECONDS, raw=True))
 
     def _with_conda(self, found: Inventory) -> Inventory:

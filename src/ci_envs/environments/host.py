@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_envs import command, environ, machine
-from ci_envs.environments.probing import PROBE_SECONDS, inventory_of, probing
+from ci_envs.environments.probing import PROBE_SECONDS, SEARCH_PATH, inventory_of, probing
 from ci_envs.environments.scheme import Scheme
 from ci_envs.errors import BrokenError
-from ci_envs.model.conda_record import read_records
 from ci_envs.model.inventory import Interpreter, Inventory
+from ci_envs.model.leg import STORED
 from ci_envs.resources import probe_text
 
 if TYPE_CHECKING:
@@ -101,6 +101,12 @@ class HostEnvironment:
 
     def _declared(self) -> tuple[dict[str, str], tuple[str, ...]]:
         """Variables and notes before any script has run."""
+        if self.scheme.kind in STORED:
+            from ci_envs.environments.nix_shell import kept_shell, shell_variables
+
+            shell = kept_shell(self.prefix, self._caller)
+            made = shell_variables(self._caller, shell, self._variables, hide=(_OWN_PROGRAMS,))
+            return made | self._private, shell.notes
         active = {"VIRTUAL_ENV": str(self.prefix)}
         notes: tuple[str, ...] = ()
         if self.scheme.kind == "conda":
@@ -194,17 +200,27 @@ class HostEnvironment:
         return dict(_files(self.temp)) if self.temp is not None else {}
 
     def inventory(self) -> Inventory:
-        """What is installed: as the probe reads it under the environment's own interpreter, and by conda's records.
+        """What is installed: as the probe reads it under the environment's own interpreter, by conda's records, and by
+        the closure of a nix shell or a guix profile.
 
-        An environment of conda's may hold no Python; its interpreter has no version then.
+        An environment of conda's, nix's or guix's may hold no Python; its interpreter has no version then.
         """
-        if self.scheme.kind != "conda":
+        if self.scheme.kind == "venv":
             return self._python_inventory()
-        from ci_envs.conda.prefix import with_conda  # a virtual environment needs none of it
+        if self.scheme.kind in STORED:
+            from ci_envs.environments.nix_shell import with_closure
 
-        found = self._python_inventory() if self.python.exists() else Inventory(interpreter=self._no_interpreter())
+            return with_closure(self._whole_inventory(SEARCH_PATH), self.prefix, self.scheme.kind)
+        from ci_envs.conda.prefix import with_conda  # a virtual environment needs none of it
+        from ci_envs.model.conda_record import read_records
+
+        found = self._whole_inventory()
         records, _ = read_records(self._conda_records(), windows=sys.platform == "win32")
         return with_conda(found, records, self._read)
+
+    def _whole_inventory(self, *how: str) -> Inventory:
+        """What the probe says; an interpreter without a version where there is none."""
+        return self._python_inventory(*how) if self.python.exists() else Inventory(interpreter=self._no_interpreter())
 
     def _no_interpreter(self) -> Interpreter:
         here, prefix = machine.facts(), str(self.prefix)
@@ -228,10 +244,10 @@ class HostEnvironment:
         except OSError:
             return None
 
-    def _python_inventory(self) -> Inventory:
+    def _python_inventory(self, *how: str) -> Inventory:
         # An interpreter that only reads metadata needs nothing that scripts set.
         request = command.Command(
-            argv=probing(self.python, "inventory"),
+            argv=probing(self.python, "inventory", *how),
             cwd=self.prefix,
             env=self._declared()[0],
             stdin=probe_text(),

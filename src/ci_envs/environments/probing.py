@@ -16,15 +16,21 @@ if TYPE_CHECKING:
 
     from ci_envs.capture import Outcome
 
-__all__ = ["PROBE_SECONDS", "answer_of", "inventory_of", "probing"]
+__all__ = ["PROBE_SECONDS", "SEARCH_PATH", "answer_of", "inventory_of", "probing"]
 
 #: The probe only reads metadata; a prefix on a slow network disk still answers in this time.
 PROBE_SECONDS = 120.0
 
 
+#: For an interpreter whose packages lie where variables and its own ``sitecustomize`` say, as nix's do: what is on
+#: its search path is installed.
+SEARCH_PATH = "search-path"
+
+
 def probing(python: PurePath, verb: str, *arguments: str, flags: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The command that reads the probe from its standard input; its answer is one line of JSON."""
-    return (str(python), "-I", "-S", *flags, "-", verb, *arguments)
+    alone = ("-s",) if SEARCH_PATH in arguments else ("-I", "-S")
+    return (str(python), *alone, *flags, "-", verb, *arguments)
 
 
 def inventory_of(outcome: Outcome) -> Inventory:

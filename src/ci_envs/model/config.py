@@ -11,8 +11,10 @@ __all__ = [
     "CondaConfig",
     "Config",
     "DockerConfig",
+    "GuixConfig",
     "LockConfig",
     "LockMode",
+    "NixConfig",
     "TestConfig",
     "UvConfig",
     "VenvConfig",
@@ -120,9 +122,9 @@ class DockerConfig(Table, frozen=True):
     # Of a generated Dockerfile:
     #: By default the image of the leg's Python that this version of ci-envs pins; ``{python}`` stands for ``3.12``.
     base_image: str = ""
-    #: ``auto``: ``conda`` where only that is described, else ``uv``.
-    installer: Literal["auto", "uv", "venv", "conda"] = "auto"
-    #: Packages of the distribution that the image needs, and those that only building needs.
+    #: ``auto``: ``conda``, or ``nix``, where only that is described, else ``uv``.
+    installer: Literal["auto", "uv", "venv", "conda", "nix"] = "auto"
+    #: Packages of the distribution that the image needs, and those that only building needs. Nix brings its own.
     packages: tuple[str, ...] = ()
     build_packages: tuple[str, ...] = ()
 
@@ -143,6 +145,37 @@ class DockerConfig(Table, frozen=True):
     privileged: bool = False
 
 
+class NixConfig(Table, frozen=True):
+    """Pattern ``nix``."""
+
+    #: The shell's attribute: ``devShells.x86_64-linux.ci`` of a flake, or of a file that holds several. ``{python}``
+    #: stands for ``3.12``, ``{python-tag}`` for ``py312``.
+    attribute: str = ""
+    #: By default ``flake.nix``, else ``shell.nix``, else ``default.nix``; relative to the project.
+    file: str = ""
+    #: Other inputs than those that are locked: of a flake by their names, else a function's argument or ``<name>``. A
+    #: folder (relative to the project where it begins with a dot) or what a flake may name: ``path:../nixpkgs``.
+    inputs: dict[str, str] = {}
+    #: Whether commands see the shell's own programs alone, as in ``nix-shell --pure``.
+    pure: bool = True
+    #: A folder that is kept between runs or jobs: a binary cache of what the leg needs. Relative to the project.
+    cache: str = ""
+    #: The attribute of an image that the project itself describes (``dockerTools.buildImage``): it is exported then.
+    image: str = ""
+
+
+class GuixConfig(Table, frozen=True):
+    """Pattern ``guix``."""
+
+    #: The file that describes the profile, relative to the project: by default ``manifest.scm``, else ``guix.scm``,
+    #: whose package is worked on.
+    manifest: str = ""
+    #: The file of channels, ``channels.scm`` by default.
+    channels: str = ""
+    #: Whether commands see the profile's own programs alone, as in ``guix shell --pure``.
+    pure: bool = True
+
+
 class Config(Table, frozen=True):
     """The whole file. Precedence: defaults, project, matrix, leg, flag."""
 
@@ -154,5 +187,7 @@ class Config(Table, frozen=True):
     uv: UvConfig = UvConfig()
     conda: CondaConfig = CondaConfig()
     docker: DockerConfig = DockerConfig()
+    nix: NixConfig = NixConfig()
+    guix: GuixConfig = GuixConfig()
     #: ``wheel``: built and installed as its users would have it; ``editable``; ``no``.
     install_project: Literal["auto", "wheel", "editable", "no"] = "auto"

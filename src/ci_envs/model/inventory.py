@@ -16,7 +16,7 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, order=True):
     #: Normalised as PEP 503 asks; of a package of the operating system as its manager spells it.
     name: str
     version: str
-    #: ``python``, ``conda``, ``dpkg``, ``apk`` or ``rpm``.
+    #: ``python``, ``conda``, ``nix``, ``guix``, ``dpkg``, ``apk`` or ``rpm``.
     manager: str = "python"
     #: ``Requires-Dist`` lines as the metadata has them.
     requires: tuple[str, ...] = ()
@@ -31,7 +31,8 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, order=True):
     editable: bool = False
     #: Whether the environment was made with it, as ``python -m venv`` brings pip: no lock promises it.
     seed: bool = False
-    #: Of a conda package: its build string, its channel's address without credentials, its archive's SHA-256.
+    #: Of a conda package: its build string, its channel's address without credentials, its archive's SHA-256; of a
+    #: path in nix's or guix's store the SHA-256 of its NAR.
     build: str = ""
     channel: str = ""
     sha256: str = ""

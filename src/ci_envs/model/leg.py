@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["CONTAINED", "Leg", "Resolution", "leg_id", "make_leg", "python_tag"]
+__all__ = ["CONTAINED", "STORED", "Leg", "Resolution", "leg_id", "make_leg", "python_tag"]
 
 Resolution = Literal["highest", "lowest", "lowest-direct"]
 
@@ -24,6 +24,9 @@ MAX_ID_LENGTH = 100
 #: The patterns whose environments are containers: these are Linux's, whatever machine runs them. A test compares with
 #: the registry of patterns, which costs more to import than a plan should.
 CONTAINED = frozenset(("docker", "podman", "devcontainer"))
+
+#: The patterns whose files lie in a store, and not in a prefix.
+STORED = frozenset(("nix", "guix"))
 
 
 class Leg(msgspec.Struct, frozen=True, kw_only=True, gc=False):

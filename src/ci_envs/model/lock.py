@@ -9,11 +9,11 @@ import msgspec
 
 __all__ = ["Lock", "Pin", "Requirement"]
 
-SourceKind = Literal["index", "url", "vcs", "path", "channel", "image"]
+SourceKind = Literal["index", "url", "vcs", "path", "channel", "image", "input"]
 
 
 class Pin(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """One package, or one image that others are built on, that a lock names for one leg.
+    """One package, or one image or input that others are built from, that a lock names for one leg.
 
     ``name`` is normalised as PEP 503 asks; ``hashes`` are ``sha256:<hex>`` and sorted. ``location`` is where a pin
     that does not come from an index comes from, without credentials; an index's address never enters a pin, since
@@ -30,8 +30,11 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
     @property
     def manager(self) -> str:
-        """Who brings it: ``conda``, ``python`` or, for an image, ``image``. Two may know a package of one name."""
-        return {"channel": "conda", "image": "image"}.get(self.source, "python")
+        """Who brings it: ``conda``, ``python``, ``image`` or, for an input of nix's or a channel of guix's, ``nix``.
+
+        Two may know a package of one name.
+        """
+        return {"channel": "conda", "image": "image", "input": "nix"}.get(self.source, "python")
 
 
 class Requirement(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +55,8 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True):
 
     #: The native file, relative to the project, with forward slashes.
     path: str
-    #: ``requirements``, ``uv.lock``, ``pylock``, ``conda-lock``, ``explicit``, ``pixi`` or ``docker``.
+    #: ``requirements``, ``uv.lock``, ``pylock``, ``conda-lock``, ``explicit``, ``pixi``, ``docker``, ``flake.lock``,
+    #: ``npins``, ``niv``, ``nix`` (a file that holds its own pins) or ``channels.scm``.
     format: str
     #: Of the native file's bytes, in hexadecimal; of all of them in their order where there are several.
     sha256: str

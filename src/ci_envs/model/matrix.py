@@ -16,6 +16,7 @@ from ci_envs.model.config import (
     CondaConfig,
     DockerConfig,
     LockConfig,
+    NixConfig,
     Table,
     TestConfig,
     UvConfig,
@@ -43,7 +44,7 @@ Os = Literal["linux", "macos", "windows"]
 Arch = Literal["x86_64", "aarch64"]
 
 #: The keys of an include entry and of ``defaults`` that configure its legs; the rest say which legs are meant.
-SETTINGS = ("check", "test", "lock", "venv", "uv", "conda", "docker", "install-project")
+SETTINGS = ("check", "test", "lock", "venv", "uv", "conda", "docker", "nix", "guix", "install-project")
 
 Text = Annotated[str, Meta(max_length=200)]
 VariableValue = str | int | bool
@@ -99,6 +100,7 @@ class Defaults(_Cell, frozen=True):
     uv: UvConfig | None = None
     conda: CondaConfig | None = None
     docker: DockerConfig | None = None
+    nix: NixConfig | None = None
     install_project: Literal["auto", "wheel", "editable", "no"] | None = None
 
 

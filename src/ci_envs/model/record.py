@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from ci_envs.model.closure import Closure
 from ci_envs.model.detect import Evidence
 from ci_envs.model.image import ImageFacts
 from ci_envs.model.inventory import Distribution
@@ -159,6 +160,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     environment: EnvironmentFacts | None = None
     #: What is known of the image, where the environment is one.
     image: ImageFacts | None = None
+    #: What the environment needs of nix's store, where it is a shell of nix's.
+    closure: Closure | None = None
     inventory: tuple[Distribution, ...] = ()
     findings: tuple[Finding, ...] = ()
     tests: TestCounts | None = None

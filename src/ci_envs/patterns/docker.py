@@ -62,6 +62,12 @@ class Docker:
             from ci_envs.containers.written import build_written
 
             return build_written(leg, lock, work, file)
+        from ci_envs.containers.base_images import is_nix
+
+        if is_nix(lock):
+            from ci_envs.containers.nix_image import build_nix_image
+
+            return build_nix_image(leg, lock, work)
         from ci_envs.containers.generated import build_generated
 
         return build_generated(leg, lock, work)

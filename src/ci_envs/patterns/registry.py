@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from ci_envs.patterns.conda import Conda
 from ci_envs.patterns.devcontainer import Devcontainer
 from ci_envs.patterns.docker import Docker
+from ci_envs.patterns.guix import Guix
+from ci_envs.patterns.nix import Nix
 from ci_envs.patterns.unbuilt import NotBuiltYet
 from ci_envs.patterns.uv import Uv
 from ci_envs.patterns.venv import Venv
@@ -34,6 +36,6 @@ ALL_PATTERNS: dict[str, Pattern] = {
     "podman": Docker("podman"),
     "devcontainer": Devcontainer(),
     "repo2docker": NotBuiltYet("repo2docker"),
-    "nix": NotBuiltYet("nix"),
-    "guix": NotBuiltYet("guix"),
+    "nix": Nix(),
+    "guix": Guix(),
 }

@@ -1,6 +1,7 @@
 """Runs inside an environment and says what is there. Standard library only, Python 3.8 and later.
 
     python -I -S probe.py inventory               who the interpreter is and what is installed
+    python -s probe.py inventory search-path      the same, of all that is on its search path
     python -I -S probe.py content PREFIX          every file with its SHA-256
     python -s probe.py import MODULE              whether a module imports; exit code 1 where it does not
 
@@ -46,15 +47,21 @@ _NO_MODULES = frozenset(("setup", "conftest"))
 _SUFFIXES = (".py", ".so", ".pyd", ".pyc")
 
 
-def inventory() -> dict[str, Any]:
-    """The interpreter and its distributions, in the shape of ``ci_envs.model.inventory.Inventory``."""
+def inventory(where: str = "") -> dict[str, Any]:
+    """The interpreter and its distributions, in the shape of ``ci_envs.model.inventory.Inventory``.
+
+    ``where``: empty for what is installed in the interpreter's own folders, ``search-path`` for all that it would find.
+    """
     prefix = _enter_prefix()
     import sysconfig
 
     paths = sysconfig.get_paths()
+    folders = [path for path in sys.path if path] if where else [paths[name] for name in ("purelib", "platlib")]
     found: list[dict[str, Any]] = []
-    for folder in _unique(paths[name] for name in ("purelib", "platlib")):
+    for folder in _unique(folders):
         found.extend(distributions(folder, prefix))
+    if where:  # what stands behind another of its name is never imported
+        found = list({each["name"]: each for each in reversed(found)}.values())
     found.sort(key=lambda d: (d["name"], d["version"]))
     interpreter = _interpreter(prefix)
     interpreter["paths"] = {name: _relative(paths[name], prefix) for name in _PATHS if name in paths}

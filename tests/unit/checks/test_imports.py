@@ -5,6 +5,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from tests.support.environments import FakeEnvironment, a_context, dist, lock_of, said
 
@@ -52,6 +53,14 @@ def test_the_project_and_what_its_metadata_requires_are_imported(tmp_path: Path)
     basket = dist("basket", requires=("Apple>=1", "jam; extra == 'sweet'", "wine; os_name == 'nt'", "bad>="))
     installed = (basket, dist("apple"), dist("jam"), dist("wine"), dist("bad"))
     assert wanted(tmp_path, *installed, own=frozenset({"basket"})) == {"basket": "basket", "apple": "apple"}
+
+
+def test_where_an_expression_names_the_packages_those_that_nobody_requires_are_imported(tmp_path: Path) -> None:
+    installed = (dist("basket", requires=("apple", "pip; extra == 'seed'")), dist("apple"), dist("plum"))
+    in_a_shell = msgspec.structs.replace(lock_of(), covers=("nix",))
+    assert modules_to_import(a_context(tmp_path, *installed, lock=in_a_shell)) == {"basket": "basket", "plum": "plum"}
+    declared = msgspec.structs.replace(lock_of(direct=("apple",)), covers=("nix",))
+    assert modules_to_import(a_context(tmp_path, *installed, lock=declared)) == {"apple": "apple"}
 
 
 def test_configured_modules_are_added_and_beat_what_is_skipped(tmp_path: Path) -> None:

@@ -6,7 +6,13 @@ import msgspec
 import pytest
 from tests.support.environments import a_context, dist, lock_of
 
-from ci_envs.checks.installed import ExpectedVersions, InstalledEqualsLocked, MetadataIsConsistent, specifier
+from ci_envs.checks.installed import (
+    DeclaredIsInstalled,
+    ExpectedVersions,
+    InstalledEqualsLocked,
+    MetadataIsConsistent,
+    specifier,
+)
 from ci_envs.model.lock import Pin
 
 if TYPE_CHECKING:
@@ -203,3 +209,23 @@ def test_a_line_that_is_no_requirement_is_told(tmp_path: Path) -> None:
     assert consistency(tmp_path, dist("apple", requires=("seed>=",))) == [
         "ENV201 apple 1.0 requires 'seed>=', which is no valid requirement"
     ]
+
+
+# --- declared is installed
+
+
+def declared(folder: Path, *installed: Distribution, asked: tuple[str, ...]) -> list[str]:
+    lock = msgspec.structs.replace(lock_of(direct=asked), covers=("nix",))
+    return found_by(DeclaredIsInstalled(), folder, *installed, lock=lock)
+
+
+def test_what_the_project_asks_for_must_be_there_and_fit(tmp_path: Path) -> None:
+    installed = (dist("apple", "1.5"), dist("pear", "1.0"))
+    assert declared(tmp_path, *installed, asked=("apple>=1", "pear>=2", "plum", "wine; os_name == 'nt'")) == [
+        "ENV105 the project asks for pear>=2; 1.0 is installed",
+        "ENV105 the project asks for plum, which is not installed",
+    ]
+
+
+def test_a_lock_that_names_distributions_has_the_last_word(tmp_path: Path) -> None:
+    assert found_by(DeclaredIsInstalled(), tmp_path, lock=lock_of(direct=("plum",))) == []

@@ -33,13 +33,12 @@ def docker(**settings: Any) -> Config:
 
 def test_every_python_has_a_base_and_every_digest_is_one() -> None:
     bases = all_bases()
-    assert {"3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "cuda11", "cuda12", "cuda13", "plain"} <= bases.keys()
+    assert {"3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "cuda11", "cuda12", "cuda13", "nix", "plain"} <= bases.keys()
     for key, base in bases.items():
         assert is_digest(base.digest), key
         assert base.reference.digest == base.digest
         assert base.reference.registry == "docker.io"
-        assert base.libc
-        assert base.packages == "apt"
+        assert key == "nix" or (base.libc and base.packages == "apt")
 
 
 def test_no_two_images_of_the_data_have_one_digest() -> None:
@@ -52,6 +51,14 @@ def test_the_base_of_a_python_is_an_image_of_that_python() -> None:
     assert base.image == "docker.io/library/python:3.13-slim-bookworm"
     assert base.brings == base.ensurepip == ("3.13",)
     assert not base.configured
+
+
+def test_a_shell_of_nix_is_built_where_nix_is() -> None:
+    lock = Lock(path="flake.lock", format="flake.lock", sha256="0" * 64, covers=("nix",))
+    base = base_for(a_leg(), Config(), lock)
+    assert base == all_bases()["nix"]
+    assert (base.packages, base.is_known) == ("", True)
+    assert base_for(a_leg(), docker(base_image="nix.example/nix:1"), lock).configured
 
 
 def test_a_python_that_no_image_has_gets_the_plain_one() -> None:

@@ -8,7 +8,7 @@ from tests.support.work import a_leg, a_work
 
 from ci_envs import interpreters
 from ci_envs.containers.asked import select_container
-from ci_envs.containers.inner import dockerfile_of, inner_leg, inner_pattern, inner_work
+from ci_envs.containers.inner import described_inside, dockerfile_of, inner_leg, inner_pattern, inner_work
 from ci_envs.errors import UsageError
 from ci_envs.model.config import Config, DockerConfig
 from ci_envs.patterns.registry import ALL_PATTERNS
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LEG = a_leg(pattern="docker", accelerator="cuda12", groups=("dev",), variables={"a": "1"})
 REQUIREMENTS = {"requirements.in": "apple\n"}
 CONDA = {"environment.yml": "dependencies: [python]\n"}
+#: A lock that is committed, which beats whatever is none.
+NIX = {"flake.nix": "{ }\n", "flake.lock": "{ }\n"}
 
 
 def a_project(folder: Path, *names: str, **files: str) -> Project:
@@ -61,6 +63,9 @@ def test_a_dockerfile_that_is_asked_for_and_not_there_is_an_error(tmp_path: Path
         (CONDA, "auto", "conda"),
         (REQUIREMENTS, "venv", "venv"),
         ({**REQUIREMENTS, **CONDA}, "conda", "conda"),
+        (NIX, "auto", "nix"),
+        ({**REQUIREMENTS, **NIX}, "auto", "uv"),
+        ({**REQUIREMENTS, **NIX}, "nix", "nix"),
     ],
 )
 def test_what_is_installed_inside_is_what_the_project_describes(
@@ -95,6 +100,11 @@ def test_the_leg_with_the_same_lock_differs_by_its_pattern_alone() -> None:
 def test_a_dockerfile_alone_asks_for_nothing_that_is_known(tmp_path: Path) -> None:
     selection = select_container(a_leg(pattern="docker"), a_project(tmp_path, "Dockerfile"), Config())
     assert (selection.groups, selection.files) == ((), ())
+
+
+def test_a_dockerfile_of_the_projects_own_installs_nothing_of_a_flake(tmp_path: Path) -> None:
+    assert described_inside(a_project(tmp_path, "Dockerfile", **NIX)) == ()
+    assert described_inside(a_project(tmp_path, **REQUIREMENTS)) == ("venv",)
 
 
 def test_a_leg_in_an_image_asks_for_what_it_asks_for_outside(tmp_path: Path) -> None:

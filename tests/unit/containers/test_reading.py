@@ -1,24 +1,30 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from tests.support.environments import FakeEnvironment, an_inventory, dist, lock_of
+from tests.support.environments import FakeEnvironment, an_inventory, dist, lock_of, said
+from tests.support.nix_archive import Leaf, nar
+from tests.support.nix_trees import stored
 from tests.support.projects import write_project
 from tests.support.work import a_leg, a_work
 
 from ci_envs.building import Facts
+from ci_envs.containers.nix_image import altered_inside
 from ci_envs.containers.reading import altered, beside, environment_digest, read_facts
 from ci_envs.errors import BuildError
+from ci_envs.layout import remove_tree
+from ci_envs.model.closure import Closure
 from ci_envs.model.content import Content, Entry
 from ci_envs.model.image import ImageFacts
 from ci_envs.model.lock import Pin
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from ci_envs.capture import Outcome
     from ci_envs.model.inventory import Inventory
     from ci_envs.work import Work
 
@@ -119,6 +125,55 @@ def test_the_prefix_of_the_systems_own_interpreter_is_no_environment_to_be_judge
     inventory = of("apple", prefix="/usr/local", base_prefix="/usr/local")
     facts = read_facts(Image(inventory, content(code=b"rotten = True\n")), LOCK, work_at(tmp_path))
     assert facts.findings == ()
+
+
+def nix_hash(argv: tuple[str, ...]) -> Outcome:
+    """What `nix-hash` says of the paths that stand behind the script that begins it."""
+    lines: list[str] = []
+    for top in map(Path, argv[4:]):
+        files = {str(path.relative_to(top)): path for path in top.rglob("*") if path.is_file()}
+        if not files:
+            return said("".join(lines), code=1, stderr=f"error: getting status of '{top}': No such file or directory")
+        leaves = {name: Leaf(path.read_bytes(), os.access(path, os.X_OK)) for name, path in files.items()}
+        lines.append(f"{hashlib.sha256(nar(leaves)).hexdigest()}\n")
+    return said("".join(lines))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> tuple[Any, Closure]:
+    """Two store paths, and what reads them."""
+    names = [f"{tmp_path}/{letter * 32}-{name}" for letter, name in (("a", "apple"), ("b", "pear"))]
+    leaves = {"bin/run": Leaf(b"#!/bin/sh\n", executable=True)}
+    return FakeEnvironment(nix_hash), Closure(paths=tuple(stored(Path("/"), leaves, name=one) for one in names))
+
+
+def test_each_byte_of_an_images_store_is_held_against_its_hash(store: tuple[Any, Closure]) -> None:
+    environment, closure = store
+    assert altered_inside(environment, closure) == ""
+
+    file = Path(closure.paths[1].path, "bin/run")
+    file.chmod(0o755)
+    file.write_bytes(b"#!/bin/ls\n")
+
+    assert altered_inside(environment, closure) == f"{closure.paths[1].path} was altered in it"
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o555])
+def test_whether_a_file_of_the_store_may_run_is_part_of_it(store: tuple[Any, Closure], mode: int) -> None:
+    environment, closure = store
+    Path(closure.paths[0].path, "bin/run").chmod(mode)
+
+    told = "" if mode == 0o555 else f"{closure.paths[0].path} was altered in it"
+    assert altered_inside(environment, closure) == told
+
+
+def test_a_store_that_lacks_a_path_cannot_be_read(store: tuple[Any, Closure]) -> None:
+    environment, closure = store
+    remove_tree(Path(closure.paths[1].path))
+
+    assert altered_inside(environment, closure) == (
+        f"its store cannot be read: error: getting status of '{closure.paths[1].path}': No such file or directory"
+    )
 
 
 def test_an_image_is_altered_when_its_digest_is_another(tmp_path: Path) -> None:

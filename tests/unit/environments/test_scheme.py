@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from ci_envs.environments.scheme import Scheme
+from ci_envs.environments.scheme import SHELL_NAME, Scheme
+from ci_envs.model.shell import Shell
 
 
 @pytest.mark.parametrize(
@@ -39,3 +41,16 @@ def test_folders_go_by_what_is_there_and_by_the_system(
 
 def test_a_folder_that_is_not_there_is_to_be_a_virtual_environment() -> None:
     assert Scheme.of(Path("/nowhere"), platform="linux").kind == "venv"
+
+
+@pytest.mark.parametrize(
+    ("python", "expected"), [("/nix/store/0-py/bin/python3", "/nix/store/0-py/bin/python3"), ("", "bin/python")]
+)
+def test_a_nix_shells_folders_are_those_that_it_says(tmp_path: Path, python: str, expected: str) -> None:
+    shell = Shell(variables={}, path=("/nix/store/0-py/bin", "/nix/store/1-git/bin"), python=python)
+    (tmp_path / SHELL_NAME).write_bytes(msgspec.json.encode(shell))
+
+    scheme = Scheme.of(tmp_path, platform="linux")
+
+    assert (scheme.kind, scheme.python) == ("nix", tmp_path / expected)
+    assert scheme.path == (Path("/nix/store/0-py/bin"), Path("/nix/store/1-git/bin"))

@@ -1,0 +1,5 @@
+(list (channel
+  (name 'guix)
+  (url "https://git.example/guix.git")
+  (commit
+    "1111111111111111111111111111111111111111")))

@@ -1,0 +1,1 @@
+(import ./nix/compat.nix).shellNix

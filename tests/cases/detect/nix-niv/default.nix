@@ -1,0 +1,4 @@
+let pkgs = import (import ./nix/sources.nix).nixpkgs { };
+in {
+  shell = pkgs.mkShellNoCC { };
+}

@@ -1,0 +1,2 @@
+{ sources ? import ./npins }:
+(import sources.nixpkgs { }).mkShell { }

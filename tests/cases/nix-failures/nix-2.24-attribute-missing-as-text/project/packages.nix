@@ -1,0 +1,2 @@
+pkgs:
+[ pkgs.python3 pkgs.uv pkgs.numpi ]

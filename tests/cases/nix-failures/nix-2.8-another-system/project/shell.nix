@@ -1,0 +1,1 @@
+derivation { name = "x"; system = "aarch64-linux"; builder = "/bin/nosuch"; }

@@ -1,0 +1,1 @@
+{ hello = derivation { name = "x"; system = builtins.currentSystem; builder = "/bin/bash"; args = [ "-c" "x" ]; }; }

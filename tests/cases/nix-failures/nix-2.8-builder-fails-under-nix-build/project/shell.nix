@@ -1,0 +1,1 @@
+derivation { name = "x"; system = builtins.currentSystem; builder = "/bin/bash"; args = [ "-c" "echo one; echo two; exit 4" ]; }

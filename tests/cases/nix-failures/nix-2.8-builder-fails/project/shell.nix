@@ -1,0 +1,1 @@
+derivation { name = "x"; system = builtins.currentSystem; builder = "/bin/bash"; args = [ "-c" "echo one; printf 'a \\033[31mred'; echo error: no luck >&2; exit 3" ]; }

@@ -1,0 +1,1 @@
+import (fetchTarball "http://no.such.invalid/x.tar.gz")

@@ -1,0 +1,1 @@
+import (fetchTarball "http://127.0.0.1:9/x.tar.gz")

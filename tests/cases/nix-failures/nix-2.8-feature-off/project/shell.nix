@@ -1,0 +1,1 @@
+derivation { name = "x"; system = builtins.currentSystem; builder = "/bin/sh"; __contentAddressed = true; outputHashMode = "recursive"; outputHashAlgo = "sha256"; }

@@ -1,0 +1,1 @@
+{ outputs = _: { devShell.aarch64-linux = 1; devShells = {}; }; }

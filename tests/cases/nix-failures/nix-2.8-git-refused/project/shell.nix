@@ -1,0 +1,1 @@
+import (fetchGit "http://127.0.0.1:9/x.git")

@@ -1,0 +1,2 @@
+{}:
+import ./nix/none.nix

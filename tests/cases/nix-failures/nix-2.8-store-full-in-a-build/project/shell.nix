@@ -1,0 +1,1 @@
+derivation { name = "x"; system = builtins.currentSystem; builder = "/bin/bash"; args = [ "-c" "/bin/dd if=/dev/zero of=$out bs=1k count=40000" ]; }

@@ -1,0 +1,1 @@
+derivation { name = "x"; system = builtins.currentSystem; builder = ./big; }

@@ -1,0 +1,2 @@
+{}:
+throw "no \"luck\"\nat all"
