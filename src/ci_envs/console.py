@@ -15,7 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from ci_envs import github
+from ci_envs.github.runner import acting, in_actions
+from ci_envs.github.workflow_commands import annotation, group
 from ci_envs.plain import one_line, plain, without_commands
 
 if TYPE_CHECKING:
@@ -131,18 +132,18 @@ def show_error(error: CiEnvsError) -> None:
     if error.hint:
         lines.append(f"{_painted('hint', sys.stderr)}: {_safe(error.hint)}")
     _write(sys.stderr, "\n".join(lines))
-    if github.in_action():
+    if acting():
         from ci_envs.model.record import Finding
 
         title = type(error).__name__
         found = Finding(
             code="ci-envs", severity="error", title=title, message=str(error), file=error.file, line=error.line
         )
-        show_commands([github.annotation(found)])
+        show_commands([annotation(found)])
 
 
 def show_commands(commands: Iterable[str]) -> None:
-    """Workflow commands that ``github.py`` made, each a line, on standard output."""
+    """Workflow commands that ``github/`` made, each a line, on standard output."""
     for line in commands:
         _write(sys.stdout, line)
 
@@ -335,8 +336,8 @@ class Progress:
         lines = _last_lines(path, LOG_LINES if self._live is None else LOG_LINES_IN_TERMINAL)
         if not lines:
             return ""
-        if github.in_actions():
-            return "\n" + github.group(f"{record.leg.id}: the end of the log of {stage.name}", "\n".join(lines))
+        if in_actions():
+            return "\n" + group(f"{record.leg.id}: the end of the log of {stage.name}", "\n".join(lines))
         shown = [f"  | {without_commands(line)}" for line in lines]
         return "\n".join(["", *shown, f"  the whole log: {_safe(str(path))}"])
 

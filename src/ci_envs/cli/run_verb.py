@@ -133,11 +133,12 @@ def _leave(done: Done, layout: Layout, root: Path, markdown: str | None) -> None
     """The summary for people, and what a job of GitHub Actions waits for."""
     from pathlib import Path
 
-    from ci_envs import action, github
+    from ci_envs.action.leaving import leave_results
+    from ci_envs.github.runner import in_actions
     from ci_envs.layout import write_atomically
     from ci_envs.report.markdown import summary
 
-    if not markdown and not github.in_actions():
+    if not markdown and not in_actions():
         return
     text = summary(done.report)
     if markdown:
@@ -145,4 +146,4 @@ def _leave(done: Done, layout: Layout, root: Path, markdown: str | None) -> None
             write_atomically(Path(markdown), text.encode())
         except OSError as error:
             raise UsageError(f"--markdown {markdown} cannot be written: {error.strerror}") from error
-    action.leave_results(done.records, root, layout.record, markdown=text)
+    leave_results(done.records, root, layout.record, markdown=text)

@@ -18,7 +18,7 @@ from ci_envs.model.record import EnvironmentFacts, Finding
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STALE = Finding(code="LOCK001", severity="warning", title="stale", message="m", file="uv.lock", line=3)
 
 

@@ -1,0 +1,44 @@
+"""What the outputs of an action say of a record."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ci_envs.github.runner import workspace_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ci_envs.model.record import RunRecord
+
+__all__ = ["leg_outputs"]
+
+
+def leg_outputs(
+    record: RunRecord, root: Path, record_path: Path, environ: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """The outputs of ``action.yml`` for one leg; empty where the leg did not get that far.
+
+    ``environment-path`` and ``python-path`` are absolute, ``lock-file`` and ``record`` relative to the repository.
+    """
+    lock, environment = record.lock, record.environment
+    prefix = root.resolve() / environment.path if environment and environment.path else None
+    return {
+        "pattern": record.leg.pattern,
+        "environment-path": str(prefix or ""),
+        "python-path": str(prefix / _python(record.leg.os)) if prefix else "",
+        "python-version": environment.python if environment else "",
+        "lock-file": workspace_path(root / record.leg.project / lock.path, environ) if lock else "",
+        "lock-digest": lock.digest if lock else "",
+        "environment-digest": environment.digest if environment else "",
+        "image": record.image.name if record.image else "",
+        "image-digest": record.image.digest if record.image else "",
+        "record": workspace_path(record_path, environ),
+        "reproduce-command": record.reproduce,
+    }
+
+
+def _python(os_name: str) -> str:
+    return "Scripts/python.exe" if os_name == "windows" else "bin/python"
