@@ -46,6 +46,17 @@ def make_example(nixpkgs: Path, nix_env: dict[str, str], tmp_path: Path) -> Iter
         tidy(program.started)
 
 
+@pytest.mark.parametrize("name", ["nix-flake", "nix-shell"])
+def test_nobody_has_to_say_which_python_it_has(make_example: Callable[[str], Program], name: str) -> None:
+    program = make_example(name)
+    program.words = ()
+
+    done = program.run("--only=nix-*")
+
+    assert done.code == 0, done.said
+    assert program.record is not None  # of the leg for 3.12
+
+
 def changed(program: Program) -> str:
     """What git says of the files."""
     outcome = run(Command(("git", "status", "--porcelain"), cwd=program.root, env=program.env, timeout=60))

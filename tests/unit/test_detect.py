@@ -257,6 +257,34 @@ def test_a_conda_environment_comes_after_the_package_and_its_lower_bound_after_a
     assert _wanted(_write(tmp_path, {".python-version": "3.13\n"})) == "3.13"
 
 
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ("pkgs.python312", "3.12"),
+        ("(pkgs.python312.withPackages (ps: [ ps.click ])) pkgs.python312Packages.pip", "3.12"),
+        ("with pkgs; [ python313FreeThreading ]", "3.13t"),
+        ("pkgs.python312Full # python311 was here\n/* python310 */", "3.12"),
+        ("[ pkgs.python311 pkgs.python312 ]", None),
+        ("pkgs.python3", None),
+        ("pkgs.python27", None),
+        ("pkgs.my-python312 pkgs.python312-tools", None),
+    ],
+)
+@pytest.mark.parametrize("file", ["flake.nix", "shell.nix", "default.nix"])
+def test_the_python_that_a_nix_shell_names_is_wanted(tmp_path: Path, file: str, said: str, wanted: str | None) -> None:
+    project = _write(tmp_path, {file: f"pkgs.mkShell {{ packages = {said}; }}"})
+    found = python_wanted(project, pattern="nix")
+    assert (found[0] if found else None) == wanted
+    assert found is None or (found[1].file, found[1].key[:7]) == (file, "python3")
+    assert python_wanted(project, pattern="uv") is None
+
+
+def test_the_python_of_a_nix_shell_comes_before_what_other_files_say(tmp_path: Path) -> None:
+    files = {"flake.nix": "pkgs.python312", "shell.nix": "pkgs.python311", ".python-version": "3.13\n"}
+    assert _wanted(_write(tmp_path, files), pattern="nix") == "3.12"
+    assert _wanted(_write(tmp_path / "b", files | {"flake.nix": "pkgs.python3"}), pattern="nix") == "3.13"
+
+
 def _wanted(project: Project, pattern: str = "") -> str | None:
     found = python_wanted(project, pattern=pattern)
     return found[0] if found else None

@@ -19,7 +19,7 @@ class InterpreterIsTheOneAskedFor:
 
     code = "ENV001"
     title = "another interpreter"
-    advice = "build it anew: `{run} --fresh`"
+    advice = "ask for the Python that it has (--python, .python-version); else build it anew: `{run} --fresh`"
 
     def run(self, context: Context) -> Iterator[Finding]:
         """ENV001 where version, implementation, threading, system or architecture differ."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ci_envs.detectors.nix import uncommented
 from ci_envs.detectors.scan import Clue, Scan, Tier
 from ci_envs.model.detect import Evidence, Problem
 
@@ -30,7 +31,6 @@ _PDM_BACKEND = {"build", "version"}
 # Where flakes keep shells, the newer place first (https://nix.dev/manual/nix/latest/command-ref/new-cli/nix3-develop);
 # and what makes one in any file.
 _SHELLS = ("devShells", "devShell", "mkShell", "mkShellNoCC")
-_NIX_COMMENT = re.compile(r"#[^\n]*|/\*.*?\*/", re.DOTALL)
 # direnv's own functions for nix (https://direnv.net/man/direnv-stdlib.1.html).
 _DIRENV = re.compile(r"^[ \t]*(use[ _](?:flake|nix)\b[^\n#;&|]*)", re.MULTILINE)
 
@@ -126,8 +126,8 @@ def _nix(scan: Scan) -> Iterator[Clue]:
     pinned = Tier.LOCK if classic and not flake else Tier.HINT
     yield from scan.files("npins/sources.json", "nix/sources.json", tier=pinned)
     for clue in (*flake, *classic):
-        said = scan.text(clue.evidence.file)
-        keys = [key for key in _SHELLS if re.search(rf"\b{key}\b", _NIX_COMMENT.sub("", said))]
+        said = uncommented(scan.text(clue.evidence.file))
+        keys = [key for key in _SHELLS if re.search(rf"\b{key}\b", said)]
         yield clue._replace(evidence=Evidence(file=clue.evidence.file, key=keys[0] if keys else ""))
     # What it names may lie anywhere.
     if used := _DIRENV.search(scan.text(".envrc")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from ci_envs.detectors.nix import python_named
 from ci_envs.errors import UsageError
 from ci_envs.model.detect import Evidence
 
@@ -33,7 +34,8 @@ def python_wanted(project: Project, *, pattern: str = "") -> tuple[str, Evidence
     series that ``environment.yml`` (or ``[tool.conda-lock.dependencies]``) pins, Poetry's ``python``, ``[requires]`` of
     a ``Pipfile``, ``python_requires`` of ``setup.cfg``, and last the lower bound that ``environment.yml`` gives.
 
-    For a pattern of conda's a series that is pinned there counts before all others: no other can be solved.
+    For a pattern of conda's a series that is pinned there counts before all others: no other can be solved. So does,
+    for nix, the one whose attribute its shell names: no other is in it.
     """
     for wanted, evidence in _wishes(project, pattern):
         if wanted:
@@ -45,6 +47,8 @@ def _wishes(project: Project, pattern: str) -> Iterator[tuple[str, Evidence]]:
     if pattern in _OF_CONDA:
         series, evidence = _conda(project)
         yield series.pinned, evidence
+    if pattern == "nix":
+        yield python_named(project)
     for file in (".python-version", ".binder/runtime.txt", "binder/runtime.txt", "runtime.txt"):
         yield _named(project.text(file) or ""), Evidence(file=file)
     requires = project.table("project").get("requires-python")

@@ -53,7 +53,10 @@ def test_a_good_environment_has_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "begins"),
     [
-        ("ENV001", "build it anew: `ci-envs run -x --fresh`"),
+        (
+            "ENV001",
+            "ask for the Python that it has (--python, .python-version); else build it anew: `ci-envs run -x --fresh`",
+        ),
         ("ENV103", "build it anew: `ci-envs run -x --fresh`"),
         ("ENV104", "change check.expect"),
         ("ENV201", "renew the lock: `ci-envs lock -x --upgrade`"),
