@@ -210,6 +210,25 @@ def many_legs(bench: Bench) -> Iterator[Row]:
         )
 
 
+def planning(bench: Bench) -> Iterator[Row]:
+    """What the jobs of a workflow ask of ten thousand legs; the goal is that of `plan`, 2 s."""
+    _matrix(bench, 100, 100)
+    letters = {name: f"[{', '.join(f'{name}{i}' for i in range(10))}]" for name in "abcd"}
+    axes = "".join(f"  {name}: {values}\n" for name, values in letters.items())
+    head = 'strategy: pairwise\naxes: {pattern: [uv], python: ["3.12"]}\nvariables:\n'
+    rules = "exclude:\n" + "".join(f"  - variables: {{a: a{i}, d: d{i}}}\n" for i in range(10))
+    (bench.project / "pairs.yml").write_text(head + axes + rules)
+    for name, words in (
+        ("plan of 10000 legs, as a file", ("plan", "-q", "--output=plan.json", "bench.yml")),
+        ("a shard of that plan", ("plan", "-q", "--from=plan.json", "--shard=39", "--github")),
+        ("plan of 10000 combinations, pairwise", ("plan", "-q", "--json", "pairs.yml")),
+    ):
+        taken = alone(bench.ours(*words), 3)
+        met = taken.seconds <= 2.0 and taken.peak <= 200.0
+        note = f"peak {taken.peak:.0f} MiB; medians of 3"
+        yield Row(name, taken.seconds, 0.0, "-", "2 s and 200 MiB", met, note)
+
+
 def _matrix(bench: Bench, first: int, second: int) -> None:
     values = [f"[{', '.join(f'v{i}' for i in range(n))}]" for n in (first, second)]
     text = 'axes: {pattern: [uv], python: ["3.12"]}\nvariables:\n'
@@ -280,4 +299,4 @@ def _plain(files: list[Path]) -> None:
         hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-ALL_CASES = (start_up, many_legs, uv_leg, nothing_to_do, venv_leg, digests, jobs)
+ALL_CASES = (start_up, many_legs, planning, uv_leg, nothing_to_do, venv_leg, digests, jobs)

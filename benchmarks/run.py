@@ -9,16 +9,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.caches import CACHE_CASES
 from benchmarks.cases import ALL_CASES, ROOT, Bench
 from benchmarks.conda import CONDA_CASES
 from benchmarks.images import DOCKER_CASES
 from benchmarks.nix import NIX_CASES
+from benchmarks.reports import REPORT_CASES
 from ci_envs import console
 
 
 def main(words: list[str]) -> int:
     """Runs the cases that are named, or all of them."""
-    known = (*ALL_CASES, *CONDA_CASES, *DOCKER_CASES, *NIX_CASES)
+    known = (*ALL_CASES, *CONDA_CASES, *DOCKER_CASES, *NIX_CASES, *REPORT_CASES, *CACHE_CASES)
     chosen = [case for case in known if not set(words) - {"--strict"} or case.__name__ in words]
     # An installed package has its bytecode; this checkout may be kept from writing any.
     compileall.compile_dir(ROOT / "src", quiet=2)

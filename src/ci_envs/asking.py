@@ -13,6 +13,7 @@ from ci_envs import machine
 from ci_envs.durations import seconds
 from ci_envs.errors import NothingToDo, UsageError
 from ci_envs.layout import Layout
+from ci_envs.model.plan import LeftOut
 from ci_envs.model.record import STAGES
 from ci_envs.nearest import nearest
 from ci_envs.order import Order
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from ci_envs.model.config import Config, LockMode
     from ci_envs.model.leg import Leg
     from ci_envs.model.matrix import Matrix
-    from ci_envs.model.plan import Cell, LeftOut
-    from ci_envs.model.record import RunRecord, StageName
+    from ci_envs.model.plan import Cell
+    from ci_envs.model.record import JobFacts, RunRecord, StageName
 
 __all__ = ["Asked", "Orders", "instant", "named", "order_for", "orders_for", "parse_stages"]
 
@@ -64,6 +65,8 @@ class Asked:
     keep_dockerfile: bool = False
     #: Whether records are written: a verb that runs a part only leaves the last whole one alone.
     recorded: bool = True
+    #: The job of a CI system that this runs in.
+    job: JobFacts | None = None
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
@@ -89,7 +92,8 @@ def named(asked: Asked) -> frozenset[str]:
 def orders_for(asked: Asked) -> Orders:
     """Reads the matrix and the configurations, and decides everything that can be decided before a leg runs."""
     from ci_envs.content import HashCache
-    from ci_envs.plan import expand, select
+    from ci_envs.planning.choosing import select
+    from ci_envs.planning.expansion import expand
 
     root = Project(asked.root)
     layout = Layout.at(root.root, asked.environ)
@@ -110,7 +114,8 @@ def orders_for(asked: Asked) -> Orders:
         )
         for cell in cells
     )
-    return Orders(orders, tuple(expansion.left_out), layout)
+    thinned = (LeftOut(id=cell.leg.id, reason=expansion.thinned_for) for cell in expansion.thinned)
+    return Orders(orders, (*expansion.left_out, *thinned), layout)
 
 
 def _order(
@@ -129,6 +134,7 @@ def _order(
         fresh=asked.fresh,
         deep=asked.deep,
         recorded=asked.recorded,
+        job=asked.job,
         keep_dockerfile=asked.keep_dockerfile,
     )
 
@@ -143,14 +149,14 @@ def order_for(asked: Asked, leg_id: str) -> Order:
 
 def _in_matrix(asked: Asked, leg_id: str) -> bool:
     """A matrix that cannot be read is an error here, too: what it configures must not go unseen."""
-    from ci_envs.plan import expand
+    from ci_envs.planning.expansion import expand
 
     try:
         matrix = _matrix(Project(asked.root), asked)
     except NothingToDo:
         return False
-    cells = expand(matrix, os=machine.os_name(), arch=machine.arch_name()).cells
-    return any(cell.leg.id == leg_id for cell in cells)
+    found = expand(matrix, os=machine.os_name(), arch=machine.arch_name())
+    return any(cell.leg.id == leg_id for cell in (*found.cells, *found.thinned))
 
 
 def _from_record(asked: Asked, record: RunRecord, layout: Layout) -> Order:
@@ -200,7 +206,7 @@ def _matrix(root: Project, asked: Asked) -> Matrix:
 
 def _config(root: Project, matrix: Matrix, cell: Cell, asked: Asked) -> Config:
     from ci_envs.matrices import project_at
-    from ci_envs.plan import layers
+    from ci_envs.planning.expansion import layers
     from ci_envs.settings import environment_layers, project_layers, resolve
 
     files = project_layers(root, project_at(root, cell.leg.project))

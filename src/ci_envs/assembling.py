@@ -16,6 +16,9 @@ from ci_envs.errors import BuildError
 from ci_envs.layout import remove_tree
 from ci_envs.model.leg import STORED
 from ci_envs.model.record import Finding
+from ci_envs.packages.filling import fill_store
+from ci_envs.packages.restored import keep_environment, take_environment
+from ci_envs.packages.store import REFUSED
 from ci_envs.patterns.installing import clean_cache, uv
 from ci_envs.record_check import damaged_packages, verify_records
 from ci_envs.tools import uv_program
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["altered_content", "assemble", "read_digest"]
 
 _ALTERED_CACHE = "ENV119"
+#: What is told of one build alone.
+_PASSING = (_ALTERED_CACHE, REFUSED)
 
 
 def assemble(pattern: Pattern, order: Order, lock: Lock, work: Work, inputs: dict[str, str]) -> Facts:
@@ -44,7 +49,8 @@ def assemble(pattern: Pattern, order: Order, lock: Lock, work: Work, inputs: dic
         pattern.build(order.leg, lock, work)
         return seal_shell(order, work, inputs)
     before = len(work.findings)
-    found = _build_once(pattern, order, lock, work)
+    restored = take_environment(pattern, lock, work)
+    found = _read(order, lock, work) if restored else _build_once(pattern, order, lock, work)
     # Offline nothing could take the place of what the cache has.
     if found.wrong and not work.policy.offline and (names := found.to_refresh()):
         work.findings[before:] = [_altered_cache(names)]
@@ -56,7 +62,11 @@ def assemble(pattern: Pattern, order: Order, lock: Lock, work: Work, inputs: dic
     if found.wrong:
         raise BuildError("; ".join(f"{finding.code} {finding.message}" for finding in found.wrong[:3]))
     work.findings += [finding for finding in found.findings if finding.severity != "error"]
-    return _sealed(order, work, found.content, inputs, _own(work, found.content, lock))
+    facts = _sealed(order, work, found.content, inputs, _own(work, found.content, lock))
+    fill_store(work, lock, found.content)
+    if not restored:
+        keep_environment(pattern, lock, work, found.content)
+    return facts
 
 
 @dataclass(frozen=True)
@@ -182,7 +192,7 @@ def _sealed(order: Order, work: Work, content: Content, inputs: dict[str, str], 
         own=tuple(sorted(own)),
         made=tuple(sorted(work.made)),
         # What befell this build is no news of a later run.
-        findings=tuple(f for f in work.findings if f.code.startswith("ENV") and f.code != _ALTERED_CACHE),
+        findings=tuple(f for f in work.findings if f.code.startswith("ENV") and f.code not in _PASSING),
         tools=dict(work.tools),
     )
     written = seal.Facts(

@@ -203,7 +203,7 @@ class _Request:
 
     def fetch(self, pins: Sequence[Pin], ledger: Ledger, name: str) -> bool:
         prefix, requirements = self.folder / f"reference-{name}", self.folder / f"reference-{name}.txt"
-        requirements.write_text("".join(map(_requirement, pins)), encoding="utf-8")
+        requirements.write_text("".join(map(_requirement, pins)), encoding="utf-8", newline="")
         # Each line has its hashes; --require-hashes would ask for some of constraints in folders above as well.
         command = (
             *(self.uv, "pip", "install", "--no-cache", "--no-deps", "--verify-hashes", "--only-binary", ":all:"),
@@ -292,7 +292,7 @@ def _line(content: Content, found: Installed, row: Row) -> tuple[str, str] | Non
         entry = content.by_path.get(row.path)
         compiled = name.endswith(".pyc") and folder.endswith("/__pycache__")
         return None if compiled or entry is None else (inside, f"sha256={recorded_digest(entry.sha256)}")
-    headers = re.match(r"include/site/python[^/]*/[^/]+/(.*)", row.path, re.DOTALL)
+    headers = re.match(r"[Ii]nclude/site/python[^/]*/[^/]+/(.*)", row.path, re.DOTALL)
     return (f"headers/{headers[1]}" if headers else inside, f"{row.algorithm}={row.digest}")
 
 

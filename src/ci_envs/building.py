@@ -18,7 +18,7 @@ from ci_envs.environ import leg_variables
 from ci_envs.environments.host import HostEnvironment
 from ci_envs.environments.scheme import SHELL_NAME
 from ci_envs.errors import BuildError, CheckError
-from ci_envs.layout import Layout, remove_tree
+from ci_envs.layout import Layout, move, remove_tree
 from ci_envs.model.closure import Closure
 from ci_envs.model.image import ImageFacts
 from ci_envs.model.inventory import Inventory
@@ -131,7 +131,7 @@ def build(pattern: Pattern, order: Order, lock: Lock, work: Work) -> Built:
     except BaseException:
         remove_tree(prefix)
         if aside.exists():
-            aside.rename(prefix)
+            move(aside, prefix)
         raise
     remove_tree(aside)
     forget_bytecode(work.layout, order.leg, facts.digest)
@@ -144,7 +144,7 @@ def _stand_aside(prefix: Path, aside: Path) -> None:
     if seal.read_seal(prefix) is None:
         remove_tree(prefix)
     else:
-        prefix.rename(aside)
+        move(prefix, aside)
 
 
 def _recover(prefix: Path, aside: Path) -> None:
@@ -155,7 +155,7 @@ def _recover(prefix: Path, aside: Path) -> None:
         remove_tree(aside)
         return
     remove_tree(prefix)
-    aside.rename(prefix)
+    move(aside, prefix)
 
 
 def forget_bytecode(layout: Layout, leg: Leg, content_digest: str) -> None:

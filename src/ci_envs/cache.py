@@ -16,6 +16,7 @@ import msgspec
 
 from ci_envs.decoding import decode
 from ci_envs.errors import BrokenError
+from ci_envs.layout import move
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,7 +132,7 @@ class Remembered(Generic[T]):
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
-            temporary.replace(self._path)
+            move(temporary, self._path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

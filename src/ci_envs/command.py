@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from ci_envs import windows
 from ci_envs.capture import LONGEST_LINE, Capture, Outcome, opened_log
 from ci_envs.errors import InterruptedRun, ToolMissing, UsageError
 from ci_envs.redact import Redactor
@@ -50,6 +51,9 @@ GRACE_SECONDS = 5.0
 
 #: How long a stream may stay open after its process has ended, held by something that it left behind.
 DRAIN_SECONDS = 2.0
+
+#: How long a signal may go unseen while a process is waited for.
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +184,8 @@ def no_longer_ours(end: Callable[[], None]) -> None:
 
 
 _TERM = signal.SIGTERM
-_KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
+# Windows has neither; there it only is another word than the first.
+_KILL: int = getattr(signal, "SIGKILL", 9)
 _NEW_GROUP: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # a Windows flag
 
 
@@ -215,7 +220,7 @@ def _no_program(error: OSError, command: Command) -> OSError | ToolMissing:
 
 def _popen(command: Command) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        command.argv,
+        _located(command),
         cwd=command.cwd,
         env=None if command.env is None else dict(command.env),
         stdin=subprocess.PIPE if command.stdin else subprocess.DEVNULL,
@@ -225,6 +230,17 @@ def _popen(command: Command) -> subprocess.Popen[bytes]:
         start_new_session=True,  # of no effect on Windows
         creationflags=_NEW_GROUP,
     )
+
+
+def _located(command: Command, *, on_windows: bool = sys.platform == "win32") -> tuple[str, ...]:
+    """The arguments, with the program as the command's own PATH has it: elsewhere execvpe(3) looks there itself."""
+    if not on_windows:
+        return command.argv
+    variables = os.environ if command.env is None else command.env
+    found = windows.find_program(command.argv[0], variables, os.path.isfile)
+    if not found:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command.argv[0])
+    return (found, *command.argv[1:])
 
 
 class _Reader:
@@ -277,9 +293,20 @@ def _wait(process: subprocess.Popen[bytes], command: Command) -> bool:
     # Popen.wait with a limit asks again and again, up to 50 ms apart, and holds a lock that a signal handler which
     # interrupts it here would need; a thread that waits without one does neither.
     threading.Thread(target=wait, daemon=True).start()
-    if ended.wait(command.timeout):
+    if _set_in_time(ended, command.timeout):
         return False
     _end_group(process)
+    return True
+
+
+def _set_in_time(event: threading.Event, seconds: float | None) -> bool:
+    """Waits in short pieces: on Windows Ctrl-C is not seen before a wait has ended."""
+    deadline = time.monotonic() + (float("inf") if seconds is None else seconds)
+    while not event.is_set():
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        event.wait(min(left, _LOOK_SECONDS))
     return True
 
 
@@ -291,14 +318,34 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
     if sys.platform == "win32":
-        with contextlib.suppress(OSError):
-            process.terminate() if number == _TERM else process.kill()
+        _end_on_windows(process, politely=number == _TERM)
         return
     # The group outlives its leader where it left something behind; its id is not reused while a member lives.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
+
+
+def _end_on_windows(process: subprocess.Popen[bytes], *, politely: bool) -> None:
+    """Ctrl-Break, which a process group of its own gets as a whole; or the end of the process and all below it.
+
+    What has been left behind by a process that has ended is out of reach: nobody is told whose it was.
+    """
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        if process.poll() is not None:
+            return
+        if politely:
+            process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", _TERM))
+        else:
+            subprocess.run(
+                windows.end_tree(process.pid, os.environ),
+                check=False,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=GRACE_SECONDS,
+            )
+            process.kill()
 
 
 class Background:
@@ -349,7 +396,7 @@ def start(command: Command, *, outlives_us: bool = False) -> Background:
             refuse_when_stopping("before the next command")
             try:
                 process = subprocess.Popen(
-                    command.argv,
+                    _located(command),
                     cwd=command.cwd,
                     env=None if command.env is None else dict(command.env),
                     stdin=subprocess.PIPE,
@@ -376,7 +423,7 @@ def hand_over(command: Command) -> int:
     Answers with its exit code, 128 + N where signal N ended it, as shells do.
     """
     try:
-        process = subprocess.Popen(command.argv, cwd=command.cwd, env=command.env)
+        process = subprocess.Popen(_located(command), cwd=command.cwd, env=command.env)
     except OSError as error:
         raise _no_program(error, command) from error
     with _handing_on(process):

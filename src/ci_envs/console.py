@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from ci_envs.github.runner import acting, in_actions
+from ci_envs.github.runner import acting, in_actions, project_file
 from ci_envs.github.workflow_commands import annotation, group
 from ci_envs.plain import one_line, plain, without_commands
 
@@ -135,9 +135,13 @@ def show_error(error: CiEnvsError) -> None:
     if acting():
         from ci_envs.model.record import Finding
 
-        title = type(error).__name__
         found = Finding(
-            code="ci-envs", severity="error", title=title, message=str(error), file=error.file, line=error.line
+            code="ci-envs",
+            severity="error",
+            title=type(error).__name__,
+            message=f"{error.message}\n{error.hint}".strip(),
+            file=project_file(error.file) if error.file else "",
+            line=error.line,
         )
         show_commands([annotation(found)])
 
@@ -174,7 +178,7 @@ def show_report(report: Report) -> None:
         _show_images(report.legs)
         _show_parity(report)
         for finding in report.findings:
-            where = f"{finding.file}{f':{finding.line}' if finding.line else ''}: " if finding.file else ""
+            where = f"{one_line(finding.where)}: " if finding.where else ""
             legs = finding.legs[0] if len(finding.legs) == 1 else f"{len(finding.legs)} legs"
             message = f": {one_line(finding.message, 500)}" if finding.message else ""
             show_text(f"{finding.severity} {finding.code}: {where}{one_line(finding.title)}{message} ({legs})")

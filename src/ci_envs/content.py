@@ -43,8 +43,29 @@ def read_content(prefix: Path, *, cache: HashCache | None = None, workers: int |
         raise CheckError(f"there is no environment at {given}", hint="build it again with `ci-envs run`")
     count = workers or min(MAX_WORKERS, os.cpu_count() or 1)
     found = probe.scan(given, count, cache if cache is not None else HashCache())
-    roots = (given, os.path.realpath(given))
-    return _content(given, roots, found.rows, found.data, originals=found.originals, masked=found.masked)
+    return _content(
+        given,
+        (given, os.path.realpath(given)),
+        found.rows,
+        found.data,
+        originals=found.originals,
+        masked=found.masked,
+        folds_case=_folds_case(given, found.rows),
+    )
+
+
+def _folds_case(prefix: str, rows: list[list[Any]]) -> bool:
+    """Whether the file system of a prefix answers to a name that nobody has given: one of its files, spelled otherwise.
+
+    Asked of the disk: a folder of Windows' may tell the cases apart, a disk of macOS' may have been made to.
+    """
+    names = {path for row in rows if "/" not in (path := _path(row))}
+    name = next((name for name in sorted(names) if name.swapcase() not in names), "")
+    try:
+        own, other = (os.lstat(os.path.join(prefix, each)) for each in (name, name.swapcase()))  # noqa: PTH118 - names of any bytes
+    except OSError:
+        return False
+    return bool(name) and os.path.samestat(own, other)
 
 
 def content_from_probe(answer: Mapping[str, Any]) -> Content:
@@ -68,6 +89,7 @@ def _content(
     *,
     originals: dict[str, str],
     masked: dict[str, str],
+    folds_case: bool = False,
 ) -> Content:
     _sort(rows)
     return Content(
@@ -77,6 +99,7 @@ def _content(
         data=data,
         originals=originals,
         masked=masked,
+        folds_case=folds_case,
     )
 
 

@@ -43,7 +43,8 @@ _SEEDS = {
 }
 
 # Headers lie below the distribution's name, as the caller wrote it (pip before 24) or normalised (uv).
-_HEADERS = re.compile(r"(include/site/python[^/]*/)([^/]+)(/.*)", re.DOTALL)
+# venv on Windows makes an Include, and pip writes into that.
+_HEADERS = re.compile(r"([Ii]nclude/site/python[^/]*/)([^/]+)(/.*)", re.DOTALL)
 
 # What front ends write into conda-meta for themselves: what was done and when. Nothing reads them as code.
 _CONDA_NOTES = frozenset(("conda-meta/history", "conda-meta/created_at"))
@@ -183,7 +184,7 @@ class _Rules:
             return None
         if path.startswith(self._scripts):
             return self._script(entry)
-        headers = _HEADERS.fullmatch(path) if path.startswith("include/") else None
+        headers = _HEADERS.fullmatch(path) if path.startswith(("include/", "Include/")) else None
         if headers:
             path = headers[1] + re.sub(r"[-_.]+", "-", headers[2]).lower() + headers[3]
         return _plain(entry, path)

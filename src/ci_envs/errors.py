@@ -30,13 +30,15 @@ class CiEnvsError(Exception):
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, *, hint: str = "", file: str = "", line: int = 0) -> None:
+    def __init__(self, message: str, *, hint: str = "", file: str = "", line: int = 0, title: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         #: The user's file that the message is about, relative to the project, and its 1-based line (0: unknown).
         self.file = file
         self.line = line
+        #: A few words for a finding at that place; empty where the kind of the error says enough.
+        self.title = title
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}: " if self.file and self.line else f"{self.file}: " if self.file else ""

@@ -23,6 +23,7 @@ from ci_envs.model.lock import Requirement
 from ci_envs.nearest import nearest
 from ci_envs.plain import one_line
 from ci_envs.requirement_files import parse_requirement, read_requirements
+from ci_envs.toml_places import toml_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -202,7 +203,7 @@ def _standard_group(project: Project, table: dict[str, Any], name: str) -> Requi
         raise UsageError(f"dependency group {one_line(name, 60)!r}: {reason}", file=_PYPROJECT) from error
     written = _as_written(table)
     texts = [written.get(str(requirement), str(requirement)) for requirement in resolved]
-    return tuple(_requirement(project, text, "dependency-groups", name) for text in texts)
+    return tuple(_requirement(project, text, f"dependency-groups.{name}", name) for text in texts)
 
 
 def _as_written(table: dict[str, Any]) -> dict[str, str]:
@@ -273,9 +274,17 @@ def _setup_cfg(project: Project, section: str, key: str, group: str) -> Requirem
 
 
 def _line_of(project: Project, text: str, key: str) -> int:
-    """The line of a requirement in ``pyproject.toml``, by its quoted text: TOML's readers give no positions."""
-    quoted = "|".join(re.escape(form) for form in (f'"{text}"', f"'{text}'", '"' + text.replace('"', '\\"') + '"'))
-    return _line_matching(project, f".*?(?:{quoted})", key)
+    """The line of a requirement in ``pyproject.toml``: below the key, else below the table that it is in; 0 for none.
+
+    A group that includes another has requirements that stand below the other's key.
+    """
+    places = toml_places(project.text(_PYPROJECT) or "")
+    parts = tuple(key.split("."))
+    for length in range(len(parts), 0, -1):
+        below = (line for path, (line, value) in places.items() if path[:length] == parts[:length] and value == text)
+        if line := next(below, 0):
+            return line
+    return 0
 
 
 def _line_matching(project: Project, expression: str, key: str) -> int:

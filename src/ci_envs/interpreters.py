@@ -43,13 +43,20 @@ def version(info):
     return text if kind == "final" else text + {"alpha": "a", "beta": "b", "candidate": "rc"}[kind] + str(info.serial)
 system = platform.system()
 machine = platform.machine()
+# What a Windows interpreter is built for; the machine may emulate it. win32, win-amd64, win-arm64.
+built = sysconfig.get_platform().rpartition("-")[2] if os.name == "nt" else machine
 flags = getattr(sys, "abiflags", "")
 variable = sysconfig.get_config_var
+def relative(path):
+    try:
+        return os.path.relpath(path, sys.prefix).replace(os.sep, "/")
+    except ValueError:  # on another drive
+        return path.replace(os.sep, "/")
 answer = {
     "version": version(sys.version_info),
     "implementation": sys.implementation.name,
     "os": {"Linux": "linux", "Darwin": "macos", "Windows": "windows"}.get(system, system.lower()),
-    "arch": machine if sys.maxsize > 2**32 else {"x86_64": "i686", "AMD64": "i686"}.get(machine, machine),
+    "arch": built if sys.maxsize > 2**32 else {"x86_64": "i686", "win32": "i686"}.get(built, built),
     "executable": sys.executable,
     "prefix": sys.prefix,
     "base_prefix": sys.base_prefix,
@@ -68,7 +75,7 @@ answer = {
         "python_version": ".".join(platform.python_version_tuple()[:2]),
         "sys_platform": sys.platform,
     },
-    "paths": {name: os.path.relpath(path, sys.prefix) for name, path in sysconfig.get_paths().items()},
+    "paths": {name: relative(path) for name, path in sysconfig.get_paths().items()},
 }
 print(json.dumps(answer))
 """

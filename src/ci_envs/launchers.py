@@ -74,6 +74,8 @@ _CONDA = re.compile(
 )
 _CONDA_THROUGH_SH = re.compile(rb"#!/bin/sh\n'''exec' \"([^\"\n]+)\" \"\$0\" \"\$@\" #'''\n")
 
+_DRIVE = re.compile(r"(?:[A-Za-z]:|//[^/])")
+
 _REFERENCE = re.compile(r"[\w.]+:[\w.]+")
 
 
@@ -135,9 +137,14 @@ def _is_own(named: str, folders: Iterable[str], through_sh: bool) -> bool:
     beside = next((start for start in _BESIDE if through_sh and named.startswith(start)), "")
     if beside:
         return is_interpreter(_unquoted(named[len(beside) :]))
-    path = _unquoted(named).replace("\\", "/")
-    folder, _, name = path.rpartition("/")
-    return is_interpreter(name) and folder in {each.replace("\\", "/") for each in folders}
+    folder, _, name = _comparable(_unquoted(named)).rpartition("/")
+    return is_interpreter(name) and folder in set(map(_comparable, folders))
+
+
+def _comparable(path: str) -> str:
+    """With forward slashes; of a path with a drive in lower case, for Windows gives one folder in several spellings."""
+    path = path.replace("\\", "/")
+    return path.lower() if _DRIVE.match(path) else path
 
 
 def _unquoted(word: str) -> str:

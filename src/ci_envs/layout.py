@@ -22,11 +22,25 @@ from ci_envs.errors import BrokenError, InterruptedRun, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Layout", "discard_part", "disk_is_full", "has_no_room", "held", "remove_tree", "write_atomically"]
+__all__ = [
+    "Layout",
+    "discard_part",
+    "disk_is_full",
+    "has_no_room",
+    "held",
+    "is_link",
+    "move",
+    "remove_tree",
+    "write_atomically",
+]
 
 #: How long another run's lock is waited for.
 WAIT_SECONDS = 1800.0
 _POLL_SECONDS = 0.02
+
+#: Tries of a move that Windows refuses, and the seconds between two of them: two seconds in all.
+_MOVES = 40
+_MOVE_SECONDS = 0.05
 
 #: Bytes. A tool that met a full disk has often removed what it could not finish.
 _NEXT_TO_NOTHING = 256 * 1024
@@ -75,7 +89,7 @@ class Layout:
         hint = "name another folder with CI_ENVS_STATE_DIR"
         # A repository can hold a link; what we write must not end up wherever it leads.
         for folder in (self.state, *(self.state / name for name in _FOLDERS)):
-            if folder.is_symlink():
+            if is_link(folder):
                 raise UsageError(f"{self.shown(folder)} is a link", hint=f"remove it, or {hint}")
         name = str(self.state)
         if os.pathsep in name:  # `python -m venv` refuses it too
@@ -156,19 +170,33 @@ def held(path: Path, who: str, wait: float = WAIT_SECONDS) -> Iterator[tuple[int
     interrupted meanwhile.
     """
     if sys.platform == "win32":
-        from filelock import FileLock, Timeout
-
-        try:
-            with FileLock(path, timeout=wait):
-                yield ()
-        except Timeout as error:
-            raise _waited(path, who, wait) from error
+        with _held_by_name(path, who, wait):
+            yield ()
         return
     descriptor = _take(path, who, time.monotonic() + wait, wait)
     try:
         yield (descriptor,)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _held_by_name(path: Path, who: str, wait: float) -> Iterator[None]:
+    """The lock of a system without flock(2), which no child can hold; waited for in short pieces, as there."""
+    from filelock import FileLock, Timeout
+
+    lock, deadline = FileLock(path), time.monotonic() + wait
+    while True:
+        try:
+            lock.acquire(timeout=0)
+            break
+        except Timeout:
+            _refuse_to_wait_longer(path, who, deadline, wait)
+            time.sleep(_POLL_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _take(path: Path, who: str, deadline: float, wait: float) -> int:
@@ -188,7 +216,7 @@ def _take(path: Path, who: str, deadline: float, wait: float) -> int:
 
 
 def _open(path: Path) -> int:
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
         return os.open(path, flags, 0o666)
     except FileNotFoundError:
@@ -201,6 +229,8 @@ def _open(path: Path) -> int:
 
 
 def _locked(descriptor: int) -> bool:
+    if sys.platform == "win32":
+        raise NotImplementedError("Windows has no flock(2): see _held_by_name")
     import fcntl
 
     try:
@@ -227,7 +257,8 @@ def _refuse_to_wait_longer(path: Path, who: str, deadline: float, wait: float) -
 
 
 def _waited(path: Path, who: str, wait: float) -> BrokenError:
-    return BrokenError(f"{who}; waited {wait:.0f} s", hint=f"end it: `fuser {path}` names it")
+    hint = f"end it: it has {path} open" if sys.platform == "win32" else f"end it: `fuser {path}` names it"
+    return BrokenError(f"{who}; waited {wait:.0f} s", hint=hint)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -242,10 +273,29 @@ def write_atomically(path: Path, data: bytes) -> None:
         try:
             with part.open("wb") as file:
                 file.write(data)
-            part.replace(path)
+            move(part, path)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+
+def move(source: Path, target: Path, *, tries: int = _MOVES if sys.platform == "win32" else 1) -> None:
+    """Renames a file or folder, over a file that is there.
+
+    On Windows neither may be open anywhere, which a virus scanner, an indexer or a reader of ours has them for an
+    instant: a refusal is met by some more tries, as pip meets it.
+    """
+    for _ in range(tries - 1):
+        with contextlib.suppress(PermissionError):
+            source.replace(target)
+            return
+        time.sleep(_MOVE_SECONDS)
+    source.replace(target)
+
+
+def is_link(path: Path) -> bool:
+    """Whether a path is a link; a junction of Windows' is one, too, which pathlib knows from Python 3.12 on."""
+    return path.is_symlink() or bool(getattr(path, "is_junction", bool)())
 
 
 def discard_part(path: Path) -> None:
@@ -285,7 +335,7 @@ def remove_tree(path: Path) -> None:
 
     A link is removed, never followed.
     """
-    if path.is_symlink() or path.is_file():
+    if is_link(path) or path.is_file():
         path.unlink(missing_ok=True)
     for last in (False, False, True):
         if not path.exists():
@@ -298,10 +348,15 @@ def remove_tree(path: Path) -> None:
             _make_removable(path)
 
 
-def _make_removable(top: Path) -> None:
-    """Gives us back the folders of a tree that something has closed."""
-    for folder, folders, _ in os.walk(top):
-        for name in (folder, *(os.path.join(folder, name) for name in folders)):  # noqa: PTH118 - a walk
+def _make_removable(top: Path, *, files_too: bool = sys.platform == "win32") -> None:
+    """Gives us back the folders of a tree that something has closed, and on Windows files that are read-only.
+
+    There a file decides itself whether it may be removed; elsewhere its folder does.
+    """
+    for folder, folders, files in os.walk(top):
+        for name in ("", *folders, *(files if files_too else ())):
+            path = os.path.join(folder, name)  # noqa: PTH118 - a walk
             with contextlib.suppress(OSError):
-                if stat.S_ISDIR(os.lstat(name).st_mode):
-                    os.chmod(name, stat.S_IRWXU)  # noqa: PTH101 - a walk
+                mode = os.lstat(path).st_mode
+                if stat.S_ISDIR(mode) or (files_too and stat.S_ISREG(mode)):
+                    os.chmod(path, stat.S_IRWXU)  # noqa: PTH101 - a walk

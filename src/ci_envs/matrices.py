@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from ci_envs.model.matrix import Value
     from ci_envs.model.plan import Platforms
 
-__all__ = ["DEFAULT_MATRIX", "ad_hoc_matrix", "load_matrix", "lock_digests", "matrix_from", "platforms", "project_at"]
+__all__ = [
+    "DEFAULT_MATRIX",
+    "ad_hoc_matrix",
+    "load_matrix",
+    "lock_digests",
+    "matrix_from",
+    "matrix_of_tier",
+    "platforms",
+    "project_at",
+]
 
 DEFAULT_MATRIX = "matrices/default.yml"
 
@@ -42,6 +51,13 @@ def load_matrix(root: Project, path: Path | None = None) -> Matrix:
     if text is not None:
         return _read(root, text, DEFAULT_MATRIX)
     return matrix_from(detect(root, buildable=BUILT_PATTERNS), root)
+
+
+def matrix_of_tier(root: Project, tier: str) -> Matrix | None:
+    """``matrices/<tier>.yml`` of the root, where it has one; raises as :func:`load_matrix` does."""
+    file = f"matrices/{tier}.yml"
+    text = root.text(file)
+    return None if text is None else _read(root, text, file)
 
 
 def matrix_from(detection: Detection, project: Project) -> Matrix:

@@ -51,6 +51,7 @@ def read_matrix(document: Document, patterns: Collection[str]) -> Matrix:
         file=document.file,
         name=file.name,
         description=file.description,
+        strategy=file.strategy,
         axes=dict(_axes(document, file)),
         include=_entries(document, "include"),
         exclude=_entries(document, "exclude"),

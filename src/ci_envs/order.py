@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ci_envs.model.detect import Evidence
     from ci_envs.model.inventory import Interpreter
     from ci_envs.model.leg import Leg
-    from ci_envs.model.record import StageName
+    from ci_envs.model.record import JobFacts, StageName
     from ci_envs.patterns import Pattern
 
 __all__ = ["Order", "prepare"]
@@ -52,6 +52,8 @@ class Order:
     repair: bool = True
     #: Whether the record is written.
     recorded: bool = True
+    #: The job of a CI system that it runs in.
+    job: JobFacts | None = None
     #: The file that keeps a built image as an archive.
     archive: Path | None = None
     #: Whether a generated Dockerfile is written into the project.

@@ -16,6 +16,7 @@ from ci_envs import __version__, command, machine
 from ci_envs.building import Built, build, changed_since_built
 from ci_envs.cache import cache_root
 from ci_envs.checking import check
+from ci_envs.error_findings import error_finding
 from ci_envs.errors import BrokenError, CiEnvsError, InterruptedRun, Skip, ToolMissing
 from ci_envs.layout import discard_part, disk_is_full, has_no_room, remove_tree, write_atomically
 from ci_envs.model.record import STAGES, EnvironmentFacts, LockFacts, RunRecord, SelectionFacts, Stage, worst
@@ -121,6 +122,7 @@ class _LegRun:
             started=_now(),
             ci_envs=__version__,
             machine=machine.facts(),
+            job=self.order.job,
             reproduce=self.order.reproduce,
         )
 
@@ -241,6 +243,8 @@ class _LegRun:
             exit_code=error.exit_code if error and status in ("failed", "broken") else 0,
         )
         self.note(stages=(*self.record.stages, stage), reason=f"not finished: {name} was the last stage")
+        if error is not None and status == "failed":
+            self.point_at(error)
         self.gather()
         if self.begun or status != "passed":
             self.begins()
@@ -270,6 +274,17 @@ class _LegRun:
                 write_atomically(trace, traceback.format_exc().encode())
             where = self.order.layout.shown(trace)
             return "broken", f"unexpected {type(error).__name__}: {error}; a bug in ci-envs: {where} shows where", None
+
+    def point_at(self, error: CiEnvsError) -> None:
+        """Makes an error that names a file a finding there, so that it can be shown beside the line."""
+        known = self.work.findings if self.work is not None else ()
+        found = error_finding(error, self.order.leg.id, known)
+        if found is None:
+            return
+        if self.work is not None:
+            self.work.findings.append(found)
+        else:
+            self.note(findings=(found,))
 
     def disk_is_full(self) -> bool:
         """Whether one of the disks that a leg writes to has no room left."""

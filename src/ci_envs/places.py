@@ -65,6 +65,11 @@ class Wanted(msgspec.Struct, frozen=True):
         same_kind = bool(found["pypy"]) == self.pypy and bool(found["threads"]) == self.threads
         return found["series"] == self.series and same_kind
 
+    def may_hold(self, name: str) -> bool:
+        """Whether it may lie below a folder that is named by a version alone: ``3.13.5`` for ``3.13t``."""
+        found = _VERSION.search(name)
+        return found is None or found["series"] == self.series
+
 
 class Candidate(NamedTuple):
     """A program that may be an interpreter, and the place it was found in."""
@@ -167,7 +172,8 @@ def _newest_first(folder: Path, wanted: Wanted | None, depth: int) -> list[Path]
         names = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
     except OSError:
         return []
-    kept = [Path(entry.path) for entry in names if wanted is None or wanted.may_be(entry.name)]
+    fits = (lambda _: True) if wanted is None else wanted.may_be if depth == 1 else wanted.may_hold
+    kept = [Path(entry.path) for entry in names if fits(entry.name)]
     kept.sort(key=_age, reverse=True)
     if depth == 1:
         return kept

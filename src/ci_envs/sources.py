@@ -63,7 +63,7 @@ def files_but_caches(root: Path) -> Iterator[str]:
     for folder, folders, names in os.walk(root):
         links = [name for name in folders if name not in _NOT_OURS and os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118 - a walk
         folders[:] = sorted(name for name in folders if name not in _NOT_OURS and not _is_marked(folder, name))
-        yield from (os.path.relpath(os.path.join(folder, name), root) for name in (*names, *links))  # noqa: PTH118 - a walk
+        yield from _relative_to(root, folder, (*names, *links))
 
 
 def _is_marked(folder: str, name: str) -> bool:
@@ -103,6 +103,11 @@ def _may_hold_sources(folder: str, name: str) -> bool:
 
 
 def _relative(root: Path, folder: str, names: list[str]) -> Iterator[str]:
+    sources = [name for name in names if not name.startswith(".") and not name.endswith((".pyc", ".log"))]
+    yield from _relative_to(root, folder, sources)
+
+
+def _relative_to(root: Path, folder: str, names: Iterable[str]) -> Iterator[str]:
+    """Paths as git tells them: relative, with forward slashes."""
     for name in names:
-        if not name.startswith(".") and not name.endswith((".pyc", ".log")):
-            yield os.path.relpath(os.path.join(folder, name), root)  # noqa: PTH118 - a walk
+        yield os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")  # noqa: PTH118 - a walk

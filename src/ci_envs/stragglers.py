@@ -55,14 +55,17 @@ def end_left(value: str, group: int = 0) -> tuple[str, ...]:
 
 
 def _signals() -> tuple[signal.Signals, ...]:
-    return (signal.SIGTERM,) if sys.platform == "win32" else (signal.SIGTERM, signal.SIGKILL)
+    if sys.platform == "win32":
+        return (signal.SIGTERM,)
+    return (signal.SIGTERM, signal.SIGKILL)
 
 
 def _left(value: str, group: int) -> dict[int, str]:
     """What a signal can be sent to, with the names of the programs: processes, a negative number is a group."""
     if sys.platform == "linux":
         return dict(_marked(value))
-    return {-group: "a process"} if group and _has_members(group) else {}
+    # Windows has no groups, and takes signal 0 for Ctrl-C.
+    return {-group: "a process"} if group and sys.platform != "win32" and _has_members(group) else {}
 
 
 def _marked(value: str) -> Iterator[tuple[int, str]]:

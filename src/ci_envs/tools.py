@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci_envs import command
+from ci_envs import command, windows
 from ci_envs.cache import Remembered, cache_root
 from ci_envs.environ import tool_environment
 from ci_envs.errors import CiEnvsError, ToolMissing
@@ -52,10 +53,13 @@ def uv_program(environ: Mapping[str, str] | None = None) -> Path:
 
 def find_program(name: str, environ: Mapping[str, str]) -> Path | None:
     """A program on the caller's PATH; ``None`` where it is not."""
+    if sys.platform == "win32":  # where shutil.which takes what lies in the current folder, a project's, first
+        found = windows.find_program(name, environ, os.path.isfile)
+        return Path(found).absolute() if found else None
     import shutil
 
-    found = shutil.which(name, path=environ.get("PATH", os.defpath))
-    return Path(found).absolute() if found else None
+    program = shutil.which(name, path=environ.get("PATH", os.defpath))
+    return Path(program).absolute() if program else None
 
 
 def tool_version(

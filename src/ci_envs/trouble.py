@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ci_envs.command import Outcome
 
-__all__ = ["damaged", "from_pip_log", "gone", "hash_mismatch", "is_passing", "reason", "world_failed"]
+__all__ = ["about_pin", "damaged", "from_pip_log", "gone", "hash_mismatch", "is_passing", "reason", "world_failed"]
 
 #: A resolver can fill pages; the log has all of it.
 LONGEST_REASON = 600
@@ -71,9 +71,24 @@ _GONE = (
     re.compile(r"(?:HTTP error 404 while getting|404 Client Error: Not Found for url:) \S*/(?P<name>[^\s/]+)"),
 )
 
+#: A locked package that an installer names: one with another hash, one that cannot be unpacked, built or found.
+_PINS = (
+    re.compile(r"Hash mismatch for `(?P<name>[\w.-]+?)==[^`]*`"),
+    re.compile(r"^\s+(?P<name>[\w.-]+)==\S+(?: --hash\S*)? from \S.*\n\s+Expected sha256", re.MULTILINE),
+    re.compile(r"Failed to (?:build|download|download and build|read|fetch|prepare|unzip) `(?P<name>[\w.-]+?)==[^`]*`"),
+    re.compile(r"(?:there is no version of|No matching distribution found for) (?P<name>[\w.-]+)=="),
+)
+
 # The parts of pip's log that it keeps from its streams when it is quiet, each behind a time of day.
 _LOG_TIME = re.compile(r"^\d{4}-\d\d-\d\dT[\d:,]+ {1,3}")
 _FETCH = "Could not fetch URL "
+# Who asked for what: "Collecting layer (from basket->-r requirements.in (line 1))".
+_COLLECTING = re.compile(r"\s*Collecting \S+.* \(from .*\)$")
+_WRONG_TAGS = re.compile(r"\s*Skipping link: none of the wheel's tags \((?P<tags>[^)]*)\) are compatible")
+_OTHER_PYTHON = re.compile(r"\s*ERROR: (Ignored the following versions that require a different python version: .*)")
+_BUILD_ENDED = re.compile(r"\s*ERROR: .* exited with \d+$")
+_BUILD_STEP = re.compile(r"\s*\u00d7 (?P<step>.+ did not run successfully)")
+_BUILD_SAID = "The build said: "
 _CONFLICT = "The conflict is caused by:"
 #: Of a conflict's lines, one for each candidate that was tried.
 _CONFLICT_LINES = 6
@@ -137,28 +152,43 @@ def gone(outcome: Outcome) -> str:
     return found["name"].rstrip(".,") if found else ""
 
 
+def about_pin(outcome: Outcome) -> str:
+    """The name, as the installer has it, of the locked package that could not be installed; empty where it named none.
+
+    Only of use where every package has one pin, as it has in a lock.
+    """
+    found = next((found for pattern in _PINS if (found := pattern.search(outcome.output))), None)
+    return found["name"] if found else ""
+
+
 def from_pip_log(text: str) -> str:
     """What of a log of pip (``PIP_LOG``) tells the reason of a failure.
 
     A quiet pip says "No matching distribution" of a page that answers 500 just as of one that is not there; and that
-    versions conflict, but not which. Its log has both.
+    versions conflict, but not which. Its log has both, and tells which requirement led to a package.
     """
     kept: list[str] = []
-    in_conflict = False
+    asked: list[str] = []
+    in_conflict, raised = False, ""
     for line in text.splitlines():
         plain = _LOG_TIME.sub("", line)
+        if _COLLECTING.match(plain) or _WRONG_TAGS.match(plain):
+            asked.append(plain.strip())
         if plain.startswith(_FETCH) or "Could not find a version that satisfies" in plain:
             kept.append(plain)
+        if _BUILD_ENDED.match(plain) and raised:
+            kept.append(f"{_BUILD_SAID}{raised}")
+        raised = plain.strip() if _EXCEPTION.match(plain.strip()) and "ERROR" not in plain else raised
         in_conflict = (in_conflict or plain.startswith(_CONFLICT)) and bool(plain.strip())
         if in_conflict:
             kept.append(plain)
-    return "\n".join(dict.fromkeys(kept))
+    return "\n".join(dict.fromkeys([*asked, *kept]))
 
 
 def reason(outcome: Outcome) -> str:
     """The tool's own sentence in one line, trimmed to its reason: no progress, no traceback, no advice."""
     lines = (outcome.stderr or outcome.stdout).splitlines()
-    said = _of_uv(lines) or _of_conflict(lines) or _of_pip(lines) or " ".join(lines[-3:])
+    said = _of_build(lines) or _of_uv(lines) or _of_conflict(lines) or _of_pip(lines) or " ".join(lines[-3:])
     plain = " ".join(_FROM.sub("", said).split()).rstrip(".")
     if len(plain) > LONGEST_REASON:
         plain = f"{plain[: LONGEST_REASON - 3]}..."
@@ -196,6 +226,13 @@ def _of_conflict(lines: list[str]) -> str:
     return f"{_CONFLICT} {'; '.join(rows[:_CONFLICT_LINES])}{more}"
 
 
+def _of_build(lines: list[str]) -> str:
+    """The step of a build that pip has seen fail, and what the build has raised."""
+    step = next((found["step"] for line in lines if (found := _BUILD_STEP.match(line))), "")
+    said = next((line for line in lines if line.startswith(_BUILD_SAID)), "")
+    return f"{step}: {said.removeprefix(_BUILD_SAID)}" if step and said else step
+
+
 def _of_pip(lines: list[str]) -> str:
     """pip's last error with the lines that belong to it, else the exception that a traceback ends with."""
     errors = [number for number, line in enumerate(lines) if line.startswith("ERROR: ")]
@@ -203,9 +240,19 @@ def _of_pip(lines: list[str]) -> str:
     if errors:
         after = lines[errors[-1] + 1 :]
         more = next((number for number, line in enumerate(after) if not line.startswith("    ")), len(after))
-        return " ".join([lines[errors[-1]].removeprefix("ERROR: "), *after[: min(more, 6)]])
+        said = " ".join([lines[errors[-1]].removeprefix("ERROR: "), *after[: min(more, 6)]])
+        return "; ".join([said, *_why_none(lines)])
     exceptions = [line for line in lines if _EXCEPTION.match(line)]
     return _EXCEPTION.sub("", exceptions[-1], count=1) if exceptions else ""
+
+
+def _why_none(lines: list[str]) -> Iterator[str]:
+    """What pip has left out, and so takes for not there: versions for other Pythons, files for other platforms."""
+    if other := next((found[1] for line in lines if (found := _OTHER_PYTHON.match(line))), ""):
+        yield f"{other[0].lower()}{other[1:]}"
+    if any("(from versions: none)" in line for line in lines):
+        tags = [found["tags"] for line in lines if (found := _WRONG_TAGS.match(line))]
+        yield from (f"its wheels are for {one}" for one in tags[-1:])
 
 
 def _complaints(text: str) -> list[str]:

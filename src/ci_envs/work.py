@@ -154,7 +154,8 @@ class Work:
     @property
     def tool_environment(self) -> dict[str, str]:
         """What a locking or installing tool sees of the caller's variables."""
-        return {**self._ambient, "TMPDIR": str(self.temp)}
+        # Python asks for the first; Windows, and what is written for it, for the others.
+        return {**self._ambient, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(self.temp))}
 
     @cached_property
     def pip_indexes(self) -> dict[str, str]:
@@ -211,9 +212,12 @@ class Work:
         self.findings.append(finding)
 
     def keep_lock(self, name: str, text: str) -> None:
-        """Writes a lock file of the project, whole, and says so; one that has these words already is left alone."""
+        """Writes a lock file of the project, whole, and says so; one that has these words already is left alone.
+
+        Lines end as everywhere; that git has checked the file out with other ends (``core.autocrlf``) is no change.
+        """
         before = self.project.text(name)
-        if text == before:
+        if before is not None and text == before.replace("\r\n", "\n"):
             return
         write_atomically(self.project.path(name), text.encode())
         self.project.forget(name)

@@ -13,7 +13,7 @@ import pytest
 from tests.support.action_runner import run_action
 
 from ci_envs.command import Command, run
-from ci_envs.github import read_inputs
+from ci_envs.github.inputs import EnvironmentInputs
 from ci_envs.record_files import read_record
 
 if TYPE_CHECKING:
@@ -170,9 +170,12 @@ def test_the_package_cache_is_restored_and_saved_under_one_key(job: dict[str, st
     result = act(job, private_python)
     tagged = act({**job, "GITHUB_REF": "refs/tags/v1"}, private_python)
 
-    wanted = {"path": job["CI_ENVS_CACHE_DIR"], "key": result.outputs["cache-key"]}
+    wanted = {"path": result.steps["prepare"]["cache-dir"], "key": result.outputs["cache-key"]}
     assert result.used == {"Restore the package cache": wanted, "Save the package cache": wanted}
-    assert result.outputs["cache-key"].startswith("ci-envs-")
+    assert Path(wanted["path"]).is_relative_to(Path(job["RUNNER_TEMP"]) / "ci-envs-packages")
+    # Nothing else is carried: not what uv has unpacked, and no note of what was trusted.
+    assert not Path(wanted["path"]).is_relative_to(job["CI_ENVS_CACHE_DIR"])
+    assert result.outputs["cache-key"].startswith("ci-envs-packages-")
     assert (tagged.used, tagged.outputs["cache-key"]) == ({}, "")
 
 
@@ -218,7 +221,7 @@ def test_a_wrong_input_is_said_before_anything_is_done(job: dict[str, str], priv
 @pytest.mark.parametrize("value", HOSTILE)
 def test_no_input_reaches_a_shell_or_a_command_file(job: dict[str, str], private_python: str, value: str) -> None:
     known = set(act(job, private_python).steps["run"])
-    for name in read_inputs({}).__dataclass_fields__:
+    for name in EnvironmentInputs.__dataclass_fields__:
         result = act(job, private_python, **{name: value})
 
         assert (result.path, result.env) == ([], {}), name

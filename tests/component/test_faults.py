@@ -252,7 +252,11 @@ def test_an_unsatisfiable_requirement_is_told_in_the_resolvers_own_sentence(
         "lock: requirements.in:1: the requirements cannot be locked: Because all versions of pear depend on seed<2 and "
         "apple>=2.0 depends on seed>=2"
     )
-    assert "your requirements are unsatisfiable. The log has all of it: .ci-envs/logs/uv-" in uv_record.reason
+    assert (
+        "your requirements are unsatisfiable. Loosen one of the requirements, then run ci-envs lock "
+        in uv_record.reason
+    )
+    assert "; the log has all of it: .ci-envs/logs/uv-" in uv_record.reason
     venv_record = next(record for record in venv.values() if record.leg.pattern == "venv")
     assert (
         "The conflict is caused by: apple 2.0 depends on seed>=2; "

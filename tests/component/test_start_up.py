@@ -28,7 +28,7 @@ def test_a_plan_with_conda_legs_imports_nothing_of_conda(tmp_path: Path) -> None
 
     modules = imported("from ci_envs.__main__ import main\nmain(['plan', '--json', 'plan.yml'])", tmp_path)
 
-    assert "ci_envs.plan" in modules
+    assert "ci_envs.planning.expansion" in modules
     assert not modules & set(DEAR)
     assert not [name for name in modules if name.startswith("ci_envs.conda")]
 

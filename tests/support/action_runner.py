@@ -1,26 +1,26 @@
 """Runs a composite action as GitHub's runner does: its scripts under bash, its environment files as real files.
 
-Only what ``action.yml`` uses is known: ``inputs.<name>``, ``steps.<id>.outputs.<name>``, texts in single quotes,
-``==``, ``!=`` and ``&&``. Anything else raises.
+The action is read and its expressions are evaluated by GitHub's own packages (``tests/support/node``). Actions that a
+step uses are not run: what they were given is kept. :mod:`tests.support.workflow_runner` walks whole workflows.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests.support.workflow_runner.command_files import StepFiles, read_command_file, read_path_file
+from tests.support.workflow_runner.node import shared_node
+from tests.support.workflow_runner.templates import Expression, Scope
 
 from ci_envs.command import Command, run
 
-__all__ = ["ActionRun", "read_command_file", "run_action"]
+__all__ = ["ActionRun", "command_outputs", "read_command_file", "run_action"]
 
-_EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}")
-_REFERENCE = re.compile(r"(inputs|steps)\.([\w-]+)(?:\.outputs\.([\w-]+))?")
+_SUCCESS = Expression("success()", ("success(0,0)",))
 
 
 @dataclass
@@ -47,97 +47,62 @@ def run_action(
     given: dict[str, dict[str, str]] | None = None,
     only: set[str] | None = None,
 ) -> ActionRun:
-    """Runs the steps in order until one fails.
+    """Runs the steps in order; after one that failed, those alone whose condition asks for it.
 
     ``environ`` is the job's: RUNNER_TEMP and GITHUB_WORKSPACE must be in it. Steps whose id is in ``given`` are not run
     and have those outputs; neither are actions that a step uses. With ``only``, no other steps are run.
     """
-    document = yaml.safe_load(action.read_text(encoding="utf-8"))
-    defaults = {name: str(spec.get("default", "")) for name, spec in document["inputs"].items()}
+    parsed = shared_node().parse_action(action.name, action.read_text(encoding="utf-8"))
+    assert not parsed.errors, parsed.errors
+    defaults = {name: str(told.get("default", "")) for name, told in parsed.document["inputs"].items()}
     assert inputs.keys() <= defaults.keys(), f"action.yml has no input {inputs.keys() - defaults.keys()}"
     known = {**defaults, **inputs}
     result = ActionRun(steps=dict(given or {}))
     job = {**environ, "GITHUB_ACTION_PATH": str(action.parent)}
-    for step in document["runs"]["steps"]:
-        if only is not None and step.get("id") not in only:
+    for step in parsed.document["runs"]["steps"]:
+        if step.get("id") in (given or {}) or (only is not None and step.get("id") not in only):
             continue
-        if step.get("id") in (given or {}) or not result.ok or not _condition(step.get("if"), known, result):
+        scope = _scope(known, job, result)
+        if not scope.holds(step.get("if") or _SUCCESS):
             continue
         if "uses" in step:
-            result.used[step["name"]] = {name: _text(value, known, result) for name, value in step["with"].items()}
+            result.used[step["name"]] = scope.texts(step["with"])
         else:
-            _run_step(step, known, job, result)
-    result.outputs = {name: _text(spec["value"], known, result) for name, spec in document["outputs"].items()}
+            _run_step(step, scope, job, result)
+    result.outputs = {
+        name: _scope(known, job, result).text(told["value"]) for name, told in parsed.document["outputs"].items()
+    }
     return result
 
 
-def _run_step(step: dict[str, Any], inputs: dict[str, str], job: dict[str, str], result: ActionRun) -> None:
+def _scope(inputs: dict[str, str], job: dict[str, str], result: ActionRun) -> Scope:
+    """What an expression in a composite action knows ("Contexts reference", context availability), where ours ask."""
+    runner = {name: job.get(f"RUNNER_{name.upper()}", "") for name in ("temp", "os", "arch", "environment")}
+    steps = {name: {"outputs": outputs} for name, outputs in result.steps.items()}
+    status = {"success": result.ok, "failure": not result.ok}
+    return Scope(shared_node(), {"inputs": inputs, "steps": steps, "runner": runner}, status)
+
+
+def _run_step(step: dict[str, Any], scope: Scope, job: dict[str, str], result: ActionRun) -> None:
     assert step["shell"] == "bash"
-    assert "${{" not in step["run"], "the runner would paste an expression into the script"
+    assert isinstance(step["run"], str), "the runner would paste an expression into the script"
     folder = Path(tempfile.mkdtemp(prefix="step_", dir=job["RUNNER_TEMP"]))
-    files = {
-        name: folder / name.lower() for name in ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STEP_SUMMARY")
-    }
-    for path in files.values():
-        path.touch()
+    files = StepFiles(folder / "files")
     (folder / "script.sh").write_text(step["run"], encoding="utf-8")
-    own = {name: _text(value, inputs, result) for name, value in step.get("env", {}).items()}
-    env = {**job, **result.env, **own, **{name: str(path) for name, path in files.items()}}
+    env = {**job, **result.env, **scope.texts(step.get("env")), **files.variables}
     env["PATH"] = os.pathsep.join([*reversed(result.path), job["PATH"]])
     argv = ("bash", "--noprofile", "--norc", "-eo", "pipefail", str(folder / "script.sh"))
     outcome = run(Command(argv=argv, cwd=Path(job["GITHUB_WORKSPACE"]), env=env, timeout=300))
-    result.ok = bool(outcome)
+    result.ok = result.ok and bool(outcome)
     result.log += f"{outcome.output}\n"
-    result.summary += files["GITHUB_STEP_SUMMARY"].read_text(encoding="utf-8")
-    result.env.update(read_command_file(files["GITHUB_ENV"]))
-    result.path += files["GITHUB_PATH"].read_text(encoding="utf-8").splitlines()
+    result.summary += files.path("GITHUB_STEP_SUMMARY").read_text(encoding="utf-8")
+    result.env.update(read_command_file(files.path("GITHUB_ENV")))
+    result.path = read_path_file(files.path("GITHUB_PATH"), result.path)
     if "id" in step:
-        result.steps[step["id"]] = read_command_file(files["GITHUB_OUTPUT"])
+        result.steps[step["id"]] = read_command_file(files.path("GITHUB_OUTPUT"))
 
 
-def read_command_file(path: Path) -> dict[str, str]:
-    """GITHUB_OUTPUT and GITHUB_ENV as the runner reads them: ``name=value``, or ``name<<delimiter`` up to it."""
-    values: dict[str, str] = {}
-    lines = iter(path.read_bytes().decode("utf-8").split("\n"))
-    for line in lines:
-        name, equals, value = line.partition("=")
-        heredoc = re.match(r"([^=]*?)<<(.+)", line)
-        if heredoc:
-            taken = []
-            for inner in lines:
-                if inner == heredoc[2]:
-                    break
-                taken.append(inner)
-            else:
-                raise AssertionError(f"{heredoc[1]} has no end")
-            values[heredoc[1]] = "\n".join(taken)
-        elif equals:
-            values[name] = value
-        else:
-            assert not line, f"not a line of a command file: {line!r}"
-    return values
-
-
-def _condition(text: str | None, inputs: dict[str, str], result: ActionRun) -> bool:
-    return text is None or _value(text, inputs, result) == "true"
-
-
-def _text(template: str, inputs: dict[str, str], result: ActionRun) -> str:
-    return _EXPRESSION.sub(lambda match: _value(match[1], inputs, result), str(template))
-
-
-def _value(expression: str, inputs: dict[str, str], result: ActionRun) -> str:
-    if "&&" in expression:
-        return "true" if all(_value(part, inputs, result) == "true" for part in expression.split("&&")) else "false"
-    compared = re.fullmatch(r"(.+?)(==|!=)(.+)", expression.strip())
-    if compared:
-        same = _value(compared[1], inputs, result) == _value(compared[3], inputs, result)
-        return "true" if same == (compared[2] == "==") else "false"
-    word = expression.strip()
-    if re.fullmatch(r"'[^']*'", word):
-        return word[1:-1]
-    reference = _REFERENCE.fullmatch(word)
-    assert reference, f"an expression that is not known here: {word}"
-    if reference[1] == "inputs":
-        return inputs[reference[2]]
-    return result.steps.get(reference[2], {}).get(reference[3], "")
+def command_outputs(environ: dict[str, str]) -> dict[str, str]:
+    """The outputs that a step with these variables has set."""
+    path = Path(environ["GITHUB_OUTPUT"])
+    return read_command_file(path) if path.exists() else {}

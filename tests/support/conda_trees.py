@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,11 +51,13 @@ def _sha256(data: bytes) -> str:
 
 
 class CondaTree:
-    """A conda environment at ``prefix``; files of packages are text or, as bytes, binary."""
+    """A conda environment of Linux and macOS at ``prefix``; files of packages are text or, as bytes, binary."""
 
     site = "lib/python3.12/site-packages"
 
     def __init__(self, prefix: Path, front_end: FrontEnd = "rattler"):
+        if sys.platform == "win32":
+            pytest.skip("an environment of Linux and macOS, with its links and modes")
         self.prefix = prefix
         self.front_end = front_end
         self.write("conda-meta/history", "" if front_end == "rattler" else f"==> 2026-01-02 <==\n# cmd: {prefix}\n")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import sys
 from typing import TYPE_CHECKING
+
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,13 +51,15 @@ def record_row(path: str, data: bytes) -> str:
 
 
 class Tree:
-    """A virtual environment at ``prefix``, as uv makes it."""
+    """A virtual environment at ``prefix``, as uv makes it on Linux and macOS; ``windows_trees`` has one of Windows."""
 
     site = _SITE
 
     def __init__(
         self, prefix: Path, configuration: str = "home = /usr/bin\nimplementation = CPython\nversion_info = 3.12.1\n"
     ):
+        if sys.platform == "win32":
+            pytest.skip("an environment of Linux and macOS, with its links and modes")
         self.prefix = prefix
         self.write("pyvenv.cfg", configuration)
         self.write("bin/activate", f"VIRTUAL_ENV={prefix}\n")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import socket
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 # Every way of the standard library to start a process; those that this platform lacks are left out.
 _STARTERS = ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "startfile", "_spawnvef", "spawnv", "spawnve")
@@ -24,7 +27,59 @@ _BENDING = (
     "ACTIONS_", "AGENT_", "ASDF_", "CI_ENVS_", "CONDA_", "GITHUB_", "MISE_", "PIP_", "PYENV_", "PYTHON", "RUNNER_",
     "RYE_", "SSL_CERT_", "UV_", "VIRTUAL_ENV",
 )  # fmt: skip
+#: What is tested on Linux and macOS alone, by its folder or file here: Windows has none of it.
+_NOT_ON_WINDOWS = {
+    "containers": "images are built on Linux; Windows' engines are not looked at",
+    "environments/test_nix_shell.py": "nix has no Windows",
+    "guix": "guix has no Windows",
+    "nix": "nix has no Windows",
+    "test_nar.py": "nix has no Windows",
+}
+
+#: ERROR_PRIVILEGE_NOT_HELD: https://learn.microsoft.com/en-us/windows/win32/debug/system-error-codes--1300-1699-
+_NO_PRIVILEGE = 1314
+
 _BENDING_NAMES = frozenset({"CI", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SOURCE_DATE_EPOCH", "TZ"})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves out what Windows has none of."""
+    if sys.platform != "win32":
+        return
+    here = Path(__file__).parent
+    for item in items:
+        inside = item.path.relative_to(here).as_posix() if item.path.is_relative_to(here) else ""
+        for start, reason in _NOT_ON_WINDOWS.items():
+            if inside == start or inside.startswith(f"{start}/"):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Iterator[None]:
+    with _skipped_where_it_cannot_be():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    with _skipped_where_it_cannot_be():
+        yield
+
+
+@contextlib.contextmanager
+def _skipped_where_it_cannot_be() -> Iterator[None]:
+    """What a test cannot make on a system, it cannot test there; it fails for any other reason.
+
+    Windows lets not everybody make links, and macOS' file systems take no name that is not UTF-8.
+    """
+    try:
+        yield
+    except OSError as error:
+        if getattr(error, "winerror", 0) == _NO_PRIVILEGE:
+            pytest.skip("this user may make no symbolic links")
+        if sys.platform == "darwin" and error.errno == errno.EILSEQ:
+            pytest.skip("this file system takes no name that is not UTF-8")
+        raise
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +122,8 @@ def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
     # Not mktemp, which looks through all folders that the session has made so far.
     home = Path(tempfile.mkdtemp(prefix="home-", dir=tmp_path_factory.getbasetemp()))
     monkeypatch.setattr("ci_envs.indexes._ETC", home / "etc")
+    # Windows' registry tells of this machine's interpreters, and reading it starts them.
+    monkeypatch.setattr("ci_envs.places._registered", lambda *_: iter(()))
     for name, folder in {
         "HOME": "",
         "USERPROFILE": "",

@@ -21,8 +21,13 @@ WORDS = ("ci_envs.model", "ci_envs.errors", "ci_envs.redact", "ci_envs.nearest",
 
 #: Pure: values in, values out. What each may import of ours beside the words.
 PURE: dict[str, tuple[str, ...]] = {
+    "ci_envs.blame": ("ci_envs.blame",),
+    "ci_envs.error_findings": (),
+    "ci_envs.toml_places": (),
     "ci_envs.locks": ("ci_envs.locks",),
-    "ci_envs.plan": ("ci_envs.matrix_reader", "ci_envs.documents", "ci_envs.shapes"),
+    "ci_envs.planning": ("ci_envs.planning",),
+    # What other CI systems read; the names of their machines are data that lies beside.
+    "ci_envs.pipelines": ("ci_envs.pipelines", "ci_envs.decoding"),
     "ci_envs.report": ("ci_envs.report", "ci_envs.diff"),
     "ci_envs.diff": (),
     "ci_envs.digest": ("ci_envs.content", "ci_envs.launchers"),
@@ -43,7 +48,10 @@ DOORS = {
     "sys.stderr": {"ci_envs.console", "ci_envs.__main__"},
 }
 
-#: Names of the runner's variables outside github.py, each with its reason.
+#: The package that knows GitHub Actions.
+GITHUB = "ci_envs.github"
+
+#: Names of the runner's variables outside of it, each with its reason.
 RUNNER_WORDS = {
     # Where setup-python keeps its interpreters; other machines set it too.
     "ci_envs.places": {"RUNNER_TOOL_CACHE"},
@@ -155,8 +163,8 @@ def _effects(module: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name != "ci_envs.github"])
-def test_one_module_knows_the_runners_variables(module: str) -> None:
+@pytest.mark.parametrize("module", [name for name in MODULES if not within(name, (GITHUB,))])
+def test_one_package_knows_the_runners_variables(module: str) -> None:
     words = {
         word.strip("$\"'(),")
         for node in ast.walk(tree(module))
@@ -166,6 +174,15 @@ def test_one_module_knows_the_runners_variables(module: str) -> None:
     }
 
     assert words == RUNNER_WORDS.get(module, set())
+
+
+def test_the_package_that_knows_github_is_there_and_starts_nothing() -> None:
+    inside = [name for name in MODULES if within(name, (GITHUB,))]
+
+    assert len(inside) > 1
+    for module in inside:
+        assert {"subprocess", "socket", "urllib.request"} & imports(module) == set()
+        assert {name for name in ours(module) if within(name, ("ci_envs.console", "ci_envs.command"))} == set()
 
 
 @cache

@@ -15,7 +15,7 @@ from ci_envs import machine
 from ci_envs.asking import Asked, instant, named, order_for, orders_for, parse_stages
 from ci_envs.errors import NothingToDo, UsageError
 from ci_envs.layout import Layout
-from ci_envs.model.record import RunRecord
+from ci_envs.model.record import JobFacts, RunRecord
 from ci_envs.record_files import write_record
 
 if TYPE_CHECKING:
@@ -58,8 +58,30 @@ def test_each_leg_of_the_matrix_gets_an_order_and_what_is_left_out_is_told(root:
     assert found.layout == Layout.at(root, {})
 
 
+def test_the_job_reaches_every_order(root: Path) -> None:
+    job = JobFacts(run="own/repo/1")
+
+    assert {order.job for order in orders_for(ask(root, job=job)).orders} == {job}
+    assert one(root).job is None
+
+
 def test_globs_choose_among_them(root: Path) -> None:
     assert orders_for(ask(root, only=("uv-*",), skip=("*-py313-*",))).ids == (f"uv-py312-{PLATFORM}",)
+
+
+def test_a_strategy_thins_what_runs_and_hides_no_leg_that_is_named(root: Path) -> None:
+    text = MATRIX.replace('["3.12", "3.13"]', '["3.11", "3.12", "3.13"]')
+    (root / "matrices" / "default.yml").write_text(f"strategy: ends\n{text}", encoding="utf-8")
+    found = orders_for(ask(root))
+    middle = f"uv-py312-{PLATFORM}"
+    assert found.ids == (f"venv-py311-{PLATFORM}", f"uv-py311-{PLATFORM}", f"uv-py313-{PLATFORM}")
+    reasons = {row.id: row.reason for row in found.left_out}
+    assert reasons[middle] == "strategy ends: the first and the last value of each axis are in other legs"
+    assert reasons[f"venv-py313-{PLATFORM}"] == "no wheels yet"
+    assert orders_for(ask(root, only=(middle,))).ids == (middle,)
+    leg = orders_for(ask(root, only=(middle,))).orders[0].leg
+    write_record(Layout.at(root, {}).record(middle), RunRecord(leg=leg, status="passed", reproduce="x"))
+    assert order_for(ask(root), middle).config.check.timeout == "8m", "the matrix has it, so it says how it is made"
 
 
 def test_nothing_left_is_said(root: Path) -> None:

@@ -58,13 +58,19 @@ def test_an_error_says_what_where_and_what_to_try(capsys: pytest.CaptureFixture[
 
 
 def test_an_error_of_our_action_is_shown_beside_its_file(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("CI_ENVS_ACTION", "1")
+    for name, value in {
+        "GITHUB_ACTIONS": "true",
+        "CI_ENVS_ACTION": "leg",
+        "GITHUB_WORKSPACE": str(tmp_path),
+        "INPUT_WORKING_DIRECTORY": str(tmp_path / "sub"),
+    }.items():
+        monkeypatch.setenv(name, value)
 
-    console.show_error(UsageError("no", file="m.yml", line=3))
+    console.show_error(UsageError("no", file="m.yml", line=3, hint="try"))
 
-    assert capsys.readouterr().out == "::error file=m.yml,line=3,title=ci-envs%3A UsageError::m.yml:3: no\n"
+    assert capsys.readouterr().out == "::error file=sub/m.yml,line=3,title=ci-envs%3A UsageError::no%0Atry\n"
 
 
 def test_text_from_outside_carries_no_escape_and_no_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,12 +4,13 @@ import hashlib
 import json
 import os
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.trees import Tree
 
-from ci_envs.content import HashCache, content_from_probe, read_content
+from ci_envs.content import HashCache, _folds_case, content_from_probe, read_content
 from ci_envs.errors import CheckError
 from ci_envs.model.content import Content, shown
 from ci_envs.resources import probe
@@ -146,10 +147,10 @@ def test_a_cache_spares_the_reading_of_hard_links(tmp_path: Path) -> None:
 
 def test_a_cache_does_not_speak_for_a_file_that_was_edited(tmp_path: Path) -> None:
     path = tmp_path / "module.py"
-    path.write_text("x = 1\n")
+    path.write_bytes(b"x = 1\n")
     cache = HashCache()
     read_content(tmp_path, cache=cache)
-    path.write_text("x = 2\n")
+    path.write_bytes(b"x = 2\n")
     os.utime(path, ns=(1, 1))
 
     assert read_content(tmp_path, cache=cache).entries[0].sha256 == hashlib.sha256(b"x = 2\n").hexdigest()
@@ -232,3 +233,24 @@ def test_rows_that_uv_writes_on_windows_are_understood(tmp_path: Path) -> None:
 
     assert content.scripts == "Scripts"
     assert content.resolve("Lib/site-packages", "..\\..\\Scripts\\x.exe") == "Scripts/x.exe"
+
+
+def test_whether_a_file_system_folds_cases_is_asked_of_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "pyvenv.cfg").write_bytes(b"")
+    assert read_content(tmp_path).folds_case is (tmp_path / "PYVENV.CFG").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a disk that folds cases cannot have both names")
+def test_a_file_that_answers_to_a_name_that_is_not_listed_shows_that_it_folds_them(tmp_path: Path) -> None:
+    (tmp_path / "name").write_bytes(b"")
+    (tmp_path / "NAME").hardlink_to(tmp_path / "name")
+    assert _folds_case(str(tmp_path), [["name"]])
+    assert not read_content(tmp_path).folds_case  # which lists both
+
+    (tmp_path / "other").write_bytes(b"")
+    (tmp_path / "OTHER").mkdir()
+    assert not _folds_case(str(tmp_path), [["other"]])
+
+
+def test_an_empty_prefix_tells_nothing_of_its_file_system(tmp_path: Path) -> None:
+    assert read_content(tmp_path).folds_case is False

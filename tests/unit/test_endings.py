@@ -19,7 +19,7 @@ from ci_envs.endings import crashed, how_it_ended
         (said(code=0xC0000005), "was ended by exception 0xC0000005", True),
         (said(code=-signal.SIGTERM, timed_out=True, seconds=59.7), "was ended after 60 s", False),
         (said(code=0, timed_out=True, seconds=5), "was ended after 5 s", False),
-        (Outcome((), -signal.SIGKILL, oom="limit 64m"), "ran out of memory (limit 64m)", True),
+        (Outcome((), -9, oom="limit 64m"), "ran out of memory (limit 64m)", True),
         (Outcome((), 1, oom="no limit of its own"), "ran out of memory (no limit of its own)", False),
     ],
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import sys
+import sysconfig
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from ci_envs.command import Command, Outcome
 from ci_envs.errors import ToolMissing, UsageError
 from ci_envs.interpreters import (
+    _QUESTION,
     all_interpreters,
     find_interpreter,
     missing_python,
@@ -297,3 +300,27 @@ def test_a_missing_python_is_told_with_the_command_that_brings_it(pythons: Pytho
     assert missing_python("3.13") == "no Python 3.13 here (uv python install 3.13)"
     with pytest.raises(ToolMissing, match=r"no Python 3\.98 here \(uv python install 3\.98\)"):
         need_interpreter("3.98", environ={"PATH": "", **pythons.environ}, run=pythons.run)
+
+
+# --- the question, by the facts of Windows
+
+
+@pytest.mark.parametrize(
+    ("built", "bits", "arch"),
+    [("win-amd64", 64, "amd64"), ("win-arm64", 64, "arm64"), ("win32", 32, "i686")],
+)
+def test_of_windows_it_is_asked_what_an_interpreter_is_built_for(
+    built: str, bits: int, arch: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sysconfig.get_config_vars()  # read once, and by this machine's facts
+    monkeypatch.setattr(platform, "machine", lambda: "ARM64")  # which emulates the others
+    monkeypatch.setattr(sysconfig, "get_platform", lambda: built)
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"purelib": f"{sys.prefix}/Lib/site-packages"})
+    with monkeypatch.context() as facts:
+        facts.setattr(os, "name", "nt")
+        facts.setattr(sys, "maxsize", 2 ** (bits - 1) - 1)
+        exec(_QUESTION, {})  # noqa: S102 - it is what another interpreter is asked
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["arch"] == arch
+    assert answer["markers"]["platform_machine"] == "ARM64"
+    assert answer["paths"] == {"purelib": "Lib/site-packages"}

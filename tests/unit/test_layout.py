@@ -12,7 +12,7 @@ import pytest
 
 from ci_envs import command, layout
 from ci_envs.errors import BrokenError, InterruptedRun, UsageError
-from ci_envs.layout import Layout, discard_part, held, remove_tree, write_atomically
+from ci_envs.layout import Layout, discard_part, held, is_link, move, remove_tree, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -248,7 +248,90 @@ def test_an_interrupt_ends_the_wait(here: Layout, monkeypatch: pytest.MonkeyPatc
             pytest.fail("two hold one lock")
 
 
+# --- one at a time, where a lock is a file that is there
+
+
+def test_a_lock_by_name_keeps_others_out_until_it_is_free(tmp_path: Path) -> None:
+    with (
+        layout._held_by_name(tmp_path / "lock", "first", 0),
+        pytest.raises(BrokenError, match="another; waited 0 s"),
+        layout._held_by_name(tmp_path / "lock", "another", 0.05),
+    ):
+        pytest.fail("two hold one lock")
+    with layout._held_by_name(tmp_path / "lock", "third", 0):
+        pass
+
+
+def test_an_interrupt_ends_the_wait_for_a_lock_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with layout._held_by_name(tmp_path / "lock", "first", 0):
+        monkeypatch.setattr(command._LIVE, "stopping", True)
+        with (
+            pytest.raises(InterruptedRun, match="stopped while it waited"),
+            layout._held_by_name(tmp_path / "lock", "second", 30),
+        ):
+            pytest.fail("two hold one lock")
+
+
+# --- moving
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, path: Path, times: int) -> list[Path]:
+    """Moves are refused so often, as those of files that somebody has open on Windows; all that were tried."""
+    asked: list[Path] = []
+    original = type(path).replace
+
+    def replace(self: Path, target: Path) -> Path:
+        asked.append(self)
+        if len(asked) <= times:
+            raise PermissionError(errno.EACCES, "the process cannot access the file")
+        return original(self, target)
+
+    monkeypatch.setattr(type(path), "replace", replace)
+    monkeypatch.setattr(layout, "_MOVE_SECONDS", 0.0)
+    return asked
+
+
+def test_a_move_that_is_refused_for_an_instant_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "new").write_bytes(b"new")
+    (tmp_path / "old").write_bytes(b"old")
+    asked = refusing(monkeypatch, tmp_path, 3)
+    move(tmp_path / "new", tmp_path / "old", tries=5)
+    assert len(asked) == 4
+    assert (tmp_path / "old").read_bytes() == b"new"
+
+
+def test_a_move_that_stays_refused_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "new").write_bytes(b"new")
+    asked = refusing(monkeypatch, tmp_path, 9)
+    with pytest.raises(PermissionError):
+        move(tmp_path / "new", tmp_path / "old", tries=3)
+    assert len(asked) == 3
+
+
 # --- removing
+
+
+@posix_only
+def test_where_a_file_itself_must_let_itself_be_removed_it_is_made_to(tmp_path: Path) -> None:
+    inside = tmp_path / "tree" / "a"
+    inside.mkdir(parents=True)
+    (inside / "read-only").write_bytes(b"")
+    (inside / "read-only").chmod(stat.S_IRUSR)
+    (tmp_path / "outside").write_bytes(b"")
+    (tmp_path / "outside").chmod(stat.S_IRUSR)
+    (inside / "link").symlink_to(tmp_path / "outside")
+    layout._make_removable(tmp_path / "tree", files_too=True)
+    assert (inside / "read-only").stat().st_mode & stat.S_IWUSR
+    assert not (tmp_path / "outside").stat().st_mode & stat.S_IWUSR
+
+
+def test_a_junction_counts_as_a_link(tmp_path: Path) -> None:
+    class Junction(type(tmp_path)):  # type: ignore[misc]  # a path of this system
+        def is_junction(self) -> bool:
+            return True
+
+    assert not is_link(tmp_path)
+    assert is_link(Junction(tmp_path))
 
 
 @posix_only

@@ -3,12 +3,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ci_envs.errors import NothingToDo, UsageError
-from ci_envs.matrices import load_matrix, lock_digests, matrix_from, platforms, project_at
+from ci_envs.matrices import load_matrix, lock_digests, matrix_from, matrix_of_tier, platforms, project_at
 from ci_envs.model.detect import Detected, Detection, Evidence, Problem
-from ci_envs.plan import expand
+from ci_envs.plan_making import Wanted, make_plan
+from ci_envs.planning.expansion import expand
 from ci_envs.project import Project
 
 ROOT = Path(__file__).parents[2]
@@ -239,7 +241,8 @@ def legs_of(name: str) -> set[str]:
 
 
 def test_the_nightly_matrix_has_every_leg_of_the_others() -> None:
-    others = {path.stem for path in (ROOT / "matrices").glob("*.yml")} - {"nightly"}
+    # ci.yml is of three systems: the nightly workflow builds it beside (tests/unit/workflows/test_our_ci.py).
+    others = {path.stem for path in (ROOT / "matrices").glob("*.yml")} - {"nightly", "ci"}
     assert {"default", "pull-request"} <= others
     for name in others:
         assert legs_of(name) < legs_of("nightly"), name
@@ -250,3 +253,41 @@ def test_a_pull_request_builds_fewer_legs_of_the_default_and_both_patterns() -> 
     assert few < legs_of("default")
     assert len(few) <= 8
     assert {leg.partition("-")[0] for leg in few} == {"venv", "uv"}
+
+
+@pytest.mark.parametrize("tier", ["pull-request", "nightly", "release", "all"])
+def test_the_tiers_of_our_own_matrices_grow(tier: str) -> None:
+    """What a pull request builds, a push builds; what either builds, the night builds."""
+
+    def planned(name: str) -> set[str]:
+        return set(make_plan(Wanted(root=ROOT, tier=name, environ={})).ids)
+
+    assert planned("pull-request") <= planned(tier) <= planned("nightly")
+
+
+def test_a_further_python_makes_no_further_leg_of_a_pull_request() -> None:
+    matrix = load_matrix(Project(ROOT), ROOT / "matrices/pull-request.yml")
+    assert matrix.strategy == "ends"
+    first, *others = matrix.axes["python"]
+    longer = msgspec.structs.replace(matrix, axes={**matrix.axes, "python": (first, "3.99", *others)})
+    found = expand(longer, os="linux", arch="x86_64")
+    assert {leg.id for leg in found.legs} == legs_of("pull-request")
+
+
+def test_a_tier_has_a_matrix_or_none(tmp_path: Path) -> None:
+    assert matrix_of_tier(Project(tmp_path), "nightly") is None
+    write(tmp_path, "matrices/nightly.yml", GOOD)
+    found = matrix_of_tier(Project(tmp_path), "nightly")
+    assert found is not None
+    assert found.file == "matrices/nightly.yml"
+    write(tmp_path, "matrices/release.yml", "axes: {}\nstrategy: each\n")
+    with pytest.raises(UsageError) as caught:
+        matrix_of_tier(Project(tmp_path), "release")
+    assert (caught.value.file, caught.value.line) == ("matrices/release.yml", 2)
+    assert "is none of all, pairwise, ends" in caught.value.message
+
+
+def test_our_own_runners_are_githubs() -> None:
+    known = platforms()
+    assert set(known.runners.values()) <= set(known.hosted_labels)
+    assert len(set(known.hosted_labels)) == len(known.hosted_labels)

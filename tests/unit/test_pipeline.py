@@ -16,7 +16,7 @@ from tests.support.work import a_leg, an_order
 from ci_envs import command, machine
 from ci_envs.errors import InterruptedRun
 from ci_envs.layout import Layout
-from ci_envs.model.record import RunRecord
+from ci_envs.model.record import JobFacts, RunRecord
 from ci_envs.pipeline import run_leg
 from ci_envs.record_files import read_record, write_record
 
@@ -46,6 +46,14 @@ def test_another_machines_leg_is_skipped_and_says_so(tmp_path: Path, layout: Lay
     )
     (stage,) = record.stages
     assert (stage.name, stage.status, stage.exit_code) == ("detect", "skipped", 0)
+
+
+def test_a_record_says_of_which_job_it_is(tmp_path: Path, layout: Layout) -> None:
+    job = JobFacts(run="own/repo/1", attempt=2, commit="c")
+
+    record = run(tmp_path, leg={"arch": "mips"}, job=job)
+
+    assert record.job == read_record(layout.record(record.leg.id)).job == job
 
 
 def test_a_pattern_that_cannot_be_built_yet_is_broken(tmp_path: Path, layout: Layout) -> None:

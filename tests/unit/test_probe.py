@@ -245,3 +245,15 @@ def test_odd_names_do_not_break_the_json(tmp_path: Path) -> None:
     dist_info(odd)
     told = json.dumps(probe.clean(list(probe.distributions(str(odd), str(tmp_path)))))
     assert msgspec.json.decode(told)[0]["metadata"] == "odd-\\udcff/x-1.0.dist-info"
+
+
+@pytest.mark.parametrize(
+    ("row", "windows", "path"),
+    [
+        ("pkg\\sub\\__init__.py,sha256=x,1", True, "pkg/sub/__init__.py"),
+        ('"pkg\\a,b.py",sha256=x,1', True, "pkg/a,b.py"),
+        ("pkg/back\\slash.py,sha256=x,1", False, "pkg/back\\slash.py"),
+    ],
+)
+def test_backslashes_part_folders_on_windows_alone(row: str, windows: bool, path: str) -> None:
+    assert probe._first_column(row, windows) == path

@@ -11,7 +11,7 @@ from tests.support.records import record
 
 from ci_envs import record_files
 from ci_envs.errors import UsageError
-from ci_envs.record_files import decode_record, find_record, read_record, read_records, write_record
+from ci_envs.record_files import decode_record, find_record, read_record, read_records, record_paths, write_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,3 +140,71 @@ def test_folders_are_read_in_the_order_of_names(tmp_path: Path) -> None:
 
     assert [found.leg.pattern for found in read_records([tmp_path])] == ["venv", "uv"]
     assert [found.leg.pattern for found in read_records([tmp_path / "b.json", tmp_path / "a.json"])] == ["uv", "venv"]
+
+
+# --- artifacts
+
+
+def laid(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{}")
+
+
+def found(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in record_paths(folder)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["record.json", "a-leg-x/record.json", "a-shard-1/a-1-leg-x/record.json", "all/a-shard-1/a-1-leg-x/record.json"],
+)
+def test_a_record_is_found_however_its_artifact_was_downloaded(tmp_path: Path, name: str) -> None:
+    laid(tmp_path, name)
+
+    assert found(tmp_path) == [name]
+
+
+def test_only_records_are_found_and_not_too_deep(tmp_path: Path) -> None:
+    laid(
+        tmp_path,
+        "b/record.json",
+        "b/logs/record.json",
+        "a/record.json",
+        "c/other.json",
+        "d/record.json/x",
+        "1/2/3/4/record.json",
+    )
+
+    assert found(tmp_path) == ["a/record.json", "b/record.json"]
+
+
+def test_a_folder_that_is_not_there_has_no_records(tmp_path: Path) -> None:
+    assert found(tmp_path / "none") == []
+
+
+def test_no_link_is_followed(tmp_path: Path) -> None:
+    laid(tmp_path, "real/record.json", "elsewhere/secret.json")
+    (tmp_path / "records" / "b").mkdir(parents=True)
+    (tmp_path / "records" / "a").symlink_to(tmp_path / "real")
+    (tmp_path / "records" / "b" / "record.json").symlink_to(tmp_path / "elsewhere" / "secret.json")
+    (tmp_path / "all").symlink_to(tmp_path / "real")
+
+    assert found(tmp_path / "records") == []
+    assert found(tmp_path / "all") == []
+
+
+def test_more_folders_than_any_run_leaves_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    laid(tmp_path, *(f"{n}/record.json" for n in range(6)))
+    monkeypatch.setattr(record_files, "MAX_RECORDS", 5)
+    with pytest.raises(UsageError, match="more than the artifacts of 5 legs"):
+        found(tmp_path)
+
+    monkeypatch.setattr(record_files, "_MAX_FOLDERS", 3)
+    with pytest.raises(UsageError, match="more than the artifacts"):
+        found(tmp_path)
+
+
+def test_the_folder_of_a_job_must_lie_in_its_repository() -> None:
+    with pytest.raises(UsageError, match=r"leads out of the project at `\$\.job\.root`"):
+        decode_record(altered(job={"run": "o/r/1", "root": "../.."}))

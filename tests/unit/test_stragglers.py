@@ -56,6 +56,13 @@ def test_everything_else_is_left_alone(tmp_path: Path, signals: list[tuple[int, 
     assert signals == []
 
 
+def test_on_windows_nothing_is_sent(monkeypatch: pytest.MonkeyPatch, signals: list[tuple[int, int]]) -> None:
+    # os.kill takes signal 0 for Ctrl-C there, and would send it.
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert end_left("mine", 4711) == ()
+    assert signals == []
+
+
 def test_elsewhere_the_commands_group_is_ended(monkeypatch: pytest.MonkeyPatch, signals: list[tuple[int, int]]) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,7 +36,7 @@ def test_a_version_is_read_out_of_what_programs_say(said: str, version: str) -> 
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    made = tmp_path / "bin" / "tool"
+    made = tmp_path / "bin" / f"tool{'.exe' if sys.platform == 'win32' else ''}"
     made.parent.mkdir()
     made.write_text("")
     made.chmod(0o755)

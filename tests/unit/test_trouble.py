@@ -121,3 +121,62 @@ def test_a_quiet_pip_is_understood_by_its_log() -> None:
 def test_a_page_that_is_not_there_is_no_broken_index() -> None:
     line = "Could not fetch URL http://index.example/apple/: 404 Client Error: Not Found for url: http://i/ - skipping"
     assert trouble.world_failed(failed(f"ERROR: No matching distribution found for apple\n{line}")) == ""
+
+
+PIP_LOG = """\
+2026-01-01T00:00:00,001 Looking in indexes: http://index.example/simple/
+2026-01-01T00:00:00,002   Collecting apple (from -r requirements.in (line 1))
+2026-01-01T00:00:00,003   Collecting seed (from apple->-r requirements.in (line 1))
+2026-01-01T00:00:00,004   Skipping link: none of the wheel's tags (cp39-cp39-win_amd64) are compatible (run pip): http://x
+2026-01-01T00:00:00,005     Traceback (most recent call last):
+2026-01-01T00:00:00,006       File "tiny_backend.py", line 2, in build_wheel
+2026-01-01T00:00:00,007     RuntimeError: thorns
+2026-01-01T00:00:00,008     ERROR: Preparing metadata (pyproject.toml) exited with 1
+"""
+
+
+def test_pips_log_tells_who_asked_for_what_and_what_a_build_raised() -> None:
+    assert trouble.from_pip_log(PIP_LOG).splitlines() == [
+        "Collecting apple (from -r requirements.in (line 1))",
+        "Collecting seed (from apple->-r requirements.in (line 1))",
+        "Skipping link: none of the wheel's tags (cp39-cp39-win_amd64) are compatible (run pip): http://x",
+        "The build said: RuntimeError: thorns",
+    ]
+
+
+def test_a_build_that_pip_has_seen_fail_is_told_with_what_it_raised() -> None:
+    ended = "    error: subprocess-exited-with-error\n"
+    quiet = f"{ended}    \u00d7 Preparing metadata did not run successfully.\n    note: a\n"
+    outcome = failed(f"{quiet}{trouble.from_pip_log(PIP_LOG)}\n")
+    assert trouble.reason(outcome) == "Preparing metadata did not run successfully: RuntimeError: thorns"
+    assert trouble.reason(failed(quiet)) == "Preparing metadata did not run successfully"
+
+
+def test_what_pip_has_left_out_is_told_where_it_found_nothing() -> None:
+    none = "ERROR: Could not find a version that satisfies the requirement guava (from versions: none)\n"
+    ignored = (
+        "  ERROR: Ignored the following versions that require a different python version: 1.0 Requires-Python >=4\n"
+    )
+    said = none.removeprefix("ERROR: ").strip()
+    assert trouble.reason(failed(none)) == said
+    assert (
+        trouble.reason(failed(ignored + none)) == f"{said}; {ignored.strip().removeprefix('ERROR: I').join(['i', ''])}"
+    )
+    assert (
+        trouble.reason(failed(f"{PIP_LOG.splitlines()[3][24:]}\n{none}"))
+        == f"{said}; its wheels are for cp39-cp39-win_amd64"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("error: Failed to download `apple-pie==1.0`\n  Caused by: Hash mismatch for `apple-pie==1.0`\n", "apple-pie"),
+        ("ERROR: THESE\n    apple==1.1 from http://index.example/apple.whl:\n        Expected sha256 00\n", "apple"),
+        ("error: Failed to build `thorn==1.0`\n", "thorn"),
+        ("ERROR: No matching distribution found for pear==1.1\n", "pear"),
+        ("error: something else\n", ""),
+    ],
+)
+def test_the_pin_that_an_installer_names(text: str, name: str) -> None:
+    assert trouble.about_pin(failed(text)) == name

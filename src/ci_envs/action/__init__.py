@@ -7,5 +7,6 @@
     python -m ci_envs.action collect    the files of one leg for its artifact
     python -m ci_envs.action report     ``ci-envs report`` for the legs of a plan
 
-What a verb leaves for the job that it is a step of (outputs, annotations, a summary) is in ``leaving.py``.
+What a verb leaves for the job that it is a step of (outputs, annotations, a summary) is in ``leaving.py``, of a plan in
+``planning.py``, of a report in ``reporting.py``.
 """

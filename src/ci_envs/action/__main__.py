@@ -57,7 +57,10 @@ def _collect() -> int:
 
 
 def _report() -> int:
-    return _verb(inputs.report_arguments(inputs.read_inputs(inputs.ReportInputs)))
+    from ci_envs.action.reporting import report
+
+    given = inputs.read_inputs(inputs.ReportInputs)
+    return report(given, lambda: _verb(inputs.report_arguments(given)))
 
 
 def _verb(arguments: list[str]) -> int:

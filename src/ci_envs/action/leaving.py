@@ -33,19 +33,22 @@ def leave_results(
     """What a run leaves for the job that it is a step of; nothing outside of GitHub Actions.
 
     ``record_path`` gives the file of a leg's record, and ``markdown`` is the summary. Outputs are set for our own
-    action only, and speak of the first leg: one step of it makes one environment.
+    actions only, and speak of the first leg: one step of them makes one environment. A leg of a plan is annotated by
+    the plan's report: the legs that share a finding would each say it again, and GitHub shows fifty for a run.
     """
     if not in_actions(environ):
         return
-    console.show_commands(annotate(_news(records, root, environ)))
+    if acting(environ) != "leg":
+        console.show_commands(annotate(_news(records, root, environ)))
     summary(markdown, environ)
     if not (records and acting(environ) in ("environment", "leg")):
         return
     first = records[0]
-    for name, value in leg_outputs(first, root, record_path(first.leg.id), environ).items():
+    outputs = leg_outputs(first, root, record_path(first.leg.id), environ)
+    for name, value in outputs.items():
         set_output(name, value, environ)
     if first.status == "passed" and _activates(environ):
-        _activate(leg_outputs(first, root, record_path(first.leg.id), environ), environ)
+        _activate(outputs, environ)
 
 
 def _news(records: Sequence[RunRecord], root: Path, environ: Mapping[str, str]) -> Iterator[tuple[Finding, str]]:

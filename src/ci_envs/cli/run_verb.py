@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from ci_envs import console
+from ci_envs.action.matching import problem_matchers
 from ci_envs.asking import Asked, named, orders_for, parse_stages
 from ci_envs.cli.legs import carry_out, without_matrix
 from ci_envs.cli.options import common, matrix_argument, selection
 from ci_envs.errors import UsageError
+from ci_envs.github.runner import job_facts
 from ci_envs.model.config import LockMode
 from ci_envs.model.record import STAGES
 
@@ -98,9 +100,11 @@ def command(
         fresh=fresh,
         deep=deep,
         keep_dockerfile=keep_dockerfile,
+        job=job_facts(project),
     )
     todo = orders_for(asked)
-    done = carry_out(todo.orders, jobs=asked.jobs, as_json=as_json, by_name=named(asked))
+    with problem_matchers(todo.orders[0].project_folder):
+        done = carry_out(todo.orders, jobs=asked.jobs, as_json=as_json, by_name=named(asked))
     for row in todo.left_out if not only and not as_json else ():
         console.show_detail(f"left out: {row.id}: {row.reason or 'excluded'}")
     _leave(done, todo.layout, project, markdown)

@@ -210,7 +210,9 @@ def _run(script: Path, environ: Mapping[str, str], log: Path | None) -> tuple[di
     _write(log, script, outcome.stderr)
     if outcome.timed_out:
         return None, f"was ended after {SCRIPT_SECONDS:g} seconds; what it would set is not set"
-    answer = dict(_variables(outcome.stdout, windows))
+    # Windows' Path is the PATH that Python knows: with both in one environment, nobody could say which one counts.
+    own = {name.upper(): name for name in environ} if windows else {}
+    answer = {own.get(name.upper(), name): told for name, told in _variables(outcome.stdout, windows)}
     after = {name: environ[name] if _as_read(environ.get(name)) == told else told for name, told in answer.items()}
     if not after:
         return None, f"ended its shell (exit code {outcome.returncode}); what it would set is not set"

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from ci_envs.conda.channel_names import ChannelAddress
     from ci_envs.conda.solving import Asked, Solve
     from ci_envs.errors import CiEnvsError
+    from ci_envs.model.conda import MatchLine
 
-__all__ = ["NoChannelError", "first_line", "tree", "unreachable", "unsolved"]
+__all__ = ["ConflictError", "NoChannelError", "first_line", "tree", "unreachable", "unsolved"]
 
 #: Lines of rattler's tree that a message has, and characters of a line.
 _LINES, _WIDTH = 13, 160
@@ -52,6 +53,12 @@ class NoChannelError(LockError):
     """There is no such channel; ``channel`` is the word that asked for it."""
 
     channel = ""
+
+
+class ConflictError(LockError):
+    """Specs that cannot be met together; ``also`` are those beside the one whose line the error has."""
+
+    also: tuple[MatchLine, ...] = ()
 
 
 async def unsolved(solve: Solve, said: str) -> LockError:
@@ -114,7 +121,9 @@ def _no_channel(shown: str, channel: ChannelAddress | None, subdir: str) -> Lock
     hint = "a private channel may answer so to whoever has no credentials for it"
     if where.startswith((".", "file:")):
         hint = "index the folder: `python -m conda_index FOLDER`, or `rattler-index fs FOLDER`"
-    error = NoChannelError(f"there is no channel {what}: it has no {subdir}/repodata.json{near}", hint=hint)
+    error = NoChannelError(
+        f"there is no channel {what}: it has no {subdir}/repodata.json{near}", hint=hint, title="no such channel"
+    )
     error.channel = shown
     return error
 
@@ -127,7 +136,7 @@ async def _lacking(solve: Solve, one: Asked) -> LockError:
     if there:
         versions = _versions(there)
         message = f"no {one.name} of {channels} for {solve.request.platform} is {wanted!r}: there is {versions}"
-        return LockError(message, file=line.file, line=line.line)
+        return LockError(message, file=line.file, line=line.line, title="no such version")
     others = sorted({record.subdir for record in await _elsewhere(solve, one.name, PLATFORMS)})
     if others:
         return LockError(
@@ -135,10 +144,12 @@ async def _lacking(solve: Solve, one: Asked) -> LockError:
             hint=f"say for which platform it is: `{one.name}  # [{_selector(others)}]`",
             file=line.file,
             line=line.line,
+            title="no package for this platform",
         )
     names = await solve.gateway.names(solve.tiers, solve.subdirs, channel_relations="disabled")
     near = nearest(one.name, (name.normalized for name in names))
-    return LockError(f"no package of {channels} is called {one.name!r}{near}", file=line.file, line=line.line)
+    message = f"no package of {channels} is called {one.name!r}{near}"
+    return LockError(message, file=line.file, line=line.line, title="no such package")
 
 
 async def _elsewhere(solve: Solve, name: str, subdirs: Sequence[str]) -> list[RepoDataRecord]:
@@ -180,13 +191,17 @@ async def _fuller(solve: Solve) -> str:
 def _conflict(solve: Solve, said: str) -> LockError:
     text = solve.way.masked(said)
     lines = tree(text, solve.asked)
-    first = next((one.line for one in _named(text, solve.asked) if one.line.file), None)
-    return LockError(
+    named = [one.line for one in dict.fromkeys(_named(text, solve.asked)) if one.line.file]
+    first = named[0] if named else None
+    error = ConflictError(
         f"nothing meets all specs on {solve.request.platform}:\n" + "\n".join(lines),
         hint=_advice(solve, text),
         file=first.file if first else "",
         line=first.line if first else 0,
+        title="specs exclude each other",
     )
+    error.also = tuple(line for line in named[1:] if line != first)
+    return error
 
 
 def _advice(solve: Solve, text: str) -> str:

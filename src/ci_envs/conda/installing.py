@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from ci_envs.conda import failures
 from ci_envs.conda.bytecode import settle_bytecode
@@ -13,9 +15,11 @@ from ci_envs.conda.journal import Journal
 from ci_envs.conda.package_cache import Download
 from ci_envs.conda.rattler_frontend import package_cache
 from ci_envs.errors import BuildError
+from ci_envs.packages.store import PackageStore, verified_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from rattler import Client
 
@@ -59,7 +63,7 @@ def install(
     _refuse_twins(conda, lock)
     _say_weak(work, conda, lock)
     work.prefix.parent.mkdir(parents=True, exist_ok=True)
-    frontend.install(work, conda, _download(work, settings, channels))
+    frontend.install(work, conda, _carried(work, lock, _download(work, settings, channels)))
     settle_bytecode(work, made=frontend.name != "rattler")
 
 
@@ -77,6 +81,31 @@ def _download(work: Work, settings: ChannelSettings | None, channels: Sequence[C
         tool_variables=_tool_variables(settings),
         masked=way.masked,
     )
+
+
+def _carried(work: Work, lock: Lock | None, download: Download) -> Download:
+    """With package files that are carried from one job to the next, where that is done.
+
+    Another front end than rattler downloads by itself, into a cache of its own, and gives no files.
+    """
+    store = PackageStore.of(work)
+    if store is None or lock is None:
+        return download
+    files = verified_files(work, lock)
+
+    def carried(package: LockedPackage) -> Path | None:
+        path = files.get(package.sha256)
+        return path if path and path.name == _file_name(package) else None
+
+    def carry(package: LockedPackage, archive: Path) -> None:
+        with contextlib.suppress(OSError, ValueError):  # no fault of the leg's
+            store.put(archive.rename(archive.with_name(_file_name(package))), package.sha256)
+
+    return replace(download, carried=carried, carry=carry)
+
+
+def _file_name(package: LockedPackage) -> str:
+    return unquote(urlsplit(package.url).path).rpartition("/")[2]
 
 
 def _first_way(way: Routes, url: str) -> str:

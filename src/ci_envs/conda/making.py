@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ci_envs.conda.pip_part import resolve_pip
 from ci_envs.conda.targets import platform_of, target
+from ci_envs.error_findings import error_finding
 from ci_envs.errors import LockError, UsageError
 from ci_envs.model.conda import PLATFORMS, CondaLock, MatchLine
 from ci_envs.nearest import nearest
@@ -55,7 +56,11 @@ def new_lock(
     platforms = platforms or platforms_for(work, asked, old)
     before = None if work.policy.mode == "update" else old
     kept = {platform: before.of(platform) if before else () for platform in platforms}
-    conda = _solved(work, [_request(work, asked, platform, kept[platform], bare=bare) for platform in platforms])
+    try:
+        conda = _solved(work, [_request(work, asked, platform, kept[platform], bare=bare) for platform in platforms])
+    except LockError as error:
+        _tell(error, work)
+        raise
     packages: list[LockedPackage] = []
     for platform in platforms:
         packages += (*conda[platform], *_pip(work, asked, platform, conda[platform], kept[platform]))
@@ -69,6 +74,19 @@ def new_lock(
         sources=tuple(posixpath.relpath(name, posixpath.dirname(path) or ".") for name in asked.intent.files),
         content_hash={platform: asked.content_hash(platform) for platform in platforms},
     )
+
+
+def _tell(error: LockError, work: Work) -> None:
+    """What to run when it is mended, and a finding at each further line of a conflict."""
+    command = f"then run {work.lock_command()}"
+    error.hint = f"{error.hint}, {command}" if error.hint else f"change what is asked for, {command}"
+    if found := error_finding(error, work.leg.id, work.findings):
+        work.findings.append(found)
+    from ci_envs.conda.explaining import ConflictError  # py-rattler's words: who solves with it has it
+
+    for line in error.also if isinstance(error, ConflictError) else ():
+        message = f"{line.text} takes part in what {error.file}:{error.line} cannot be met with"
+        work.find("LOCK041", "warning", error.title, message, file=line.file, line=line.line)
 
 
 def _request(work: Work, asked: Asked, platform: str, kept: tuple[LockedPackage, ...], *, bare: bool) -> SolveRequest:

@@ -81,6 +81,10 @@ class Download:
     #: The command that locks what the channel has now, for a message.
     upgrade: str = "ci-envs lock --upgrade"
     say: Callable[[str], object] = lambda _line: None
+    #: A package's file that was carried here from another job, and the taker of one that was downloaded and has the
+    #: locked SHA-256: it may move it away.
+    carried: Callable[[LockedPackage], Path | None] = lambda _package: None
+    carry: Callable[[LockedPackage, Path], object] = lambda _package, _archive: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +263,11 @@ class PackageCache:
             self._keep(folder, entry)
         if package.md5 and not package.sha256:
             self.ledger.learn_md5(package.md5, sha256)
+        if archive.parent == part and sha256 == package.sha256:
+            download.carry(package, archive)
         where = "" if address == package.url else f" from {download.masked(address)}"
-        download.say(f"fetched {package.url}{where}: {size} bytes, {time.monotonic() - began:.2f} s")
+        verb = "fetched" if archive.parent == part else "took"
+        download.say(f"{verb} {package.url}{where}: {size} bytes, {time.monotonic() - began:.2f} s")
         return Stored(package, sha256, entry)
 
     def _keep(self, folder: Path, entry: Path) -> None:
@@ -300,6 +307,8 @@ async def _archive(package: LockedPackage, address: str, part: Path, download: D
     """The package's file: where it lies, or downloaded into ``part``."""
     if not package.url.endswith(_SUFFIXES):
         raise failures.unfit(package, f"it is no conda package: those end in {' or '.join(_SUFFIXES)}")
+    if path := download.carried(package):
+        return path
     if address.startswith("file:"):
         from urllib.request import url2pathname  # with a client for HTTP and one for mail behind it
 

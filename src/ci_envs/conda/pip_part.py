@@ -17,19 +17,24 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
 from ci_envs import trouble
+from ci_envs.blame import blamed, kind_of
+from ci_envs.error_findings import error_finding
 from ci_envs.errors import LockError
 from ci_envs.locks.pylock import parsed_pylock
 from ci_envs.model.conda import LockedPackage
+from ci_envs.model.lock import Requirement
 from ci_envs.patterns.installing import uv
+from ci_envs.patterns.unsatisfied import also_at
 from ci_envs.redact import without_credentials
 from ci_envs.resources import resource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from packaging.markers import Environment
     from packaging.pylock import Package, PackageSdist, PackageWheel
 
+    from ci_envs.command import Outcome
     from ci_envs.conda.targets import Target
     from ci_envs.model.conda import PipLine
     from ci_envs.work import Work
@@ -96,12 +101,12 @@ def resolve_pip(
         chosen_file, output = _preferred(kept or {}, folder), folder / "pylock.toml"
         told = uv(work, *words, "--annotation-style=line", "--output-file", chosen_file, *inputs)
         if not told:
-            raise _unsatisfied(work, asked, beside, told.output, trouble.reason(told))
+            raise _unsatisfied(work, asked, beside, told)
         text = chosen_file.read_text("utf-8")
         edges, pins = _edges(text), _pinned(text, folder)
         outcome = uv(work, *words, "--constraint", pins, "--format=pylock.toml", "--output-file", output, *inputs)
         if not outcome:
-            raise _unsatisfied(work, asked, beside, outcome.output, trouble.reason(outcome))
+            raise _unsatisfied(work, asked, beside, outcome)
         lock = parsed_pylock(output.read_text("utf-8"), "pylock.toml")
     chosen = lock.select(environment=cast("Environment", target.markers), tags=list(target.tags()))
     found = [_locked(package, file, target.platform, canonical) for package, file in chosen]
@@ -277,18 +282,34 @@ def _with_categories(
     )
 
 
-def _unsatisfied(work: Work, lines: Sequence[PipLine], beside: Mapping[str, str], said: str, why: str) -> LockError:
+def _unsatisfied(work: Work, lines: Sequence[PipLine], beside: Mapping[str, str], outcome: Outcome) -> LockError:
     """uv's own sentence at the line that it names; what conda has chosen is said where it is part of it."""
-    text = re.sub(r"[a-z0-9._-]+ @ file://\S+", "", said.lower().replace("_", "-"))
-    named = next((line for line in lines if (name := _first_word(line)) and name in text), None)
-    there = [f"{name} {version}" for name, version in beside.items() if re.search(rf"\b{re.escape(name)}\b", text)]
-    conda = f"; conda brings {', '.join(there[:3])}" if there else ""
-    return LockError(
-        f"the pip: part cannot be locked: {why}{conda}",
-        file=named.file if named else "",
-        line=named.line if named else 0,
-        hint=f"the log has all of it: {work.layout.shown(work.log)}",
+    text = re.sub(r"[a-z0-9._-]+ @ file://\S+", "", outcome.output.lower().replace("_", "-"))
+    names = [name for name in beside if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", text)]
+    conda = f"; conda brings {', '.join(f'{name} {beside[name]}' for name in names[:3])}" if names else ""
+    asked = [*_requirements(lines), *(one for one in work.direct if one.dialect == "pep508")]
+    found = blamed(outcome.output, list({(one.file, one.line, one.text): one for one in asked}.values()))
+    kind = kind_of(outcome.output, len(found) + len(names))
+    error = LockError(
+        f"the pip: part cannot be locked: {trouble.reason(outcome)}{conda}",
+        file=found[0].file if found else lines[0].file,
+        line=found[0].line if found else 0,
+        hint=f"{kind.advice}, then run {work.lock_command()}; the log has all of it: {work.layout.shown(work.log)}",
+        title=kind.title,
     )
+    if finding := error_finding(error, work.leg.id, work.findings):
+        work.findings.append(finding)
+    conda_specs = [one for one in work.direct if one.dialect == "conda" and found and _normal(one.name) in names]
+    for other in (*found[1:], *conda_specs):
+        also_at(work, kind.title, other, found[0])
+    return error
+
+
+def _requirements(lines: Sequence[PipLine]) -> Iterator[Requirement]:
+    """The lines that name a distribution."""
+    for line in lines:
+        if name := _first_word(line):
+            yield Requirement(text=line.text.strip(), name=name, file=line.file, line=line.line)
 
 
 def _first_word(line: PipLine) -> str:

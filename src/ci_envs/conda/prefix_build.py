@@ -18,6 +18,7 @@ from ci_envs.conda.virtual import machine_virtual_packages, unmet_here
 from ci_envs.environments.scheme import Scheme
 from ci_envs.errors import BuildError
 from ci_envs.layout import write_atomically
+from ci_envs.packages.installing import install_stored
 from ci_envs.patterns.installing import environment, fail_install, install_project, uv
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ def _install_pip(work: Work, packages: Sequence[LockedPackage], lock: Lock) -> N
     folder above. Each line has its own, or the commit of a repository.
     """
     if not packages:
+        return
+    if install_stored(work, lock, Scheme.of(work.prefix).python):
         return
     lines = [pip_line(package) for package in packages]
     with tempfile.TemporaryDirectory(dir=work.temp) as name:

@@ -69,7 +69,7 @@ class RattlerFrontend:
 
 
 def _is_local(package: LockedPackage, download: Download) -> bool:
-    return download.address(package.url).startswith("file:")
+    return download.address(package.url).startswith("file:") or download.carried(package) is not None
 
 
 class _Linking:

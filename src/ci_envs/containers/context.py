@@ -42,6 +42,8 @@ _OF_ENVIRONMENTS = ("pyvenv.cfg", "conda-meta/history")
 _NAMED = 5
 _TIMES = (int(EPOCH), int(EPOCH))
 _BLOCK = 1 << 20
+_BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_AS_IT_IS = _BINARY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,18 +229,19 @@ class _Copier:
             return None
         total, size = hashlib.sha256(), 0
         # What it is may have changed since it was looked at: a pipe would be waited for.
-        source_file = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        source_file = os.open(source, os.O_RDONLY | _AS_IT_IS)
         with os.fdopen(source_file, "rb", buffering=0) as reader:
             mode = 0o755 if os.fstat(source_file).st_mode & 0o111 else 0o644
-            target = os.open(self._target(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            target = os.open(self._target(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, mode)
             with os.fdopen(target, "wb") as writer:
                 while block := reader.read(_BLOCK):
                     total.update(block)
                     writer.write(block)
                     size += len(block)
                 writer.flush()
-                os.fchmod(target, mode)
-                os.utime(target, _TIMES)
+                if hasattr(os, "fchmod"):
+                    os.fchmod(target, mode)
+            os.utime(self._target(name), _TIMES)
         return name, f"{mode:o}", total.hexdigest(), size
 
     def _link(self, name: str, source: str) -> _Row | None:

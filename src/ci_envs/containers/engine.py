@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -178,6 +179,8 @@ def _tls(folder: str, *, verified: bool) -> TLSConfig | bool:
 
 def _knock(path: str) -> None:
     """Says what is wrong with a socket more plainly than whoever speaks through it."""
+    if sys.platform == "win32":
+        return  # an engine has a named pipe there
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
             one.settimeout(_KNOCK_SECONDS)

@@ -141,5 +141,12 @@ def _sockets_of_podman(environ: Mapping[str, str]) -> Iterator[Place]:
 
 def _runtime_folder(environ: Mapping[str, str]) -> str:
     """https://specifications.freedesktop.org/basedir-spec/latest/: a folder of the user's own for sockets."""
-    own = os.getuid() if sys.platform != "win32" else 0
-    return environ.get("XDG_RUNTIME_DIR") or f"/run/user/{own}"
+    if named := environ.get("XDG_RUNTIME_DIR"):
+        return named
+    return f"/run/user/{_user()}"
+
+
+def _user() -> int:
+    if sys.platform == "win32":
+        return 0  # which numbers nobody
+    return os.getuid()

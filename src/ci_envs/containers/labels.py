@@ -78,12 +78,18 @@ def is_over(run: str) -> bool:
 @cache
 def _machine() -> str:
     """This machine since it was booted, and this process namespace: nobody else's process ids mean the same."""
-    facts = [os.uname().nodename if sys.platform != "win32" else os.environ.get("COMPUTERNAME", "")]
+    facts = [_name()]
     with contextlib.suppress(OSError):
         facts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
     with contextlib.suppress(OSError):
         facts.append(os.readlink("/proc/self/ns/pid"))  # noqa: PTH115 - it leads to no path
     return hashlib.sha256("\0".join(facts).encode()).hexdigest()[:8]
+
+
+def _name() -> str:
+    if sys.platform == "win32":
+        return os.environ.get("COMPUTERNAME", "")
+    return os.uname().nodename
 
 
 def _lives(process: int) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
-import signal
 import threading
 import time
 from dataclasses import dataclass, field
@@ -38,6 +37,8 @@ _END_SECONDS = 20.0
 
 #: 128 + N is what runtimes answer where signal N ended a process; those above are real-time signals, which none does.
 _LAST_SIGNAL = 31
+#: In a container it is Linux' number, also where ci-envs runs on a system that knows no such signal.
+_SIGKILL = 9
 
 TIME_LIMIT = "a time limit"
 
@@ -260,13 +261,13 @@ class LiveContainer:
         """
         if not self.alive():
             return self._engine.kind == "docker" and self._has_event("oom")
-        if returncode != -signal.SIGKILL and self._engine.kind == "docker" and not self._oom_told:
+        if returncode != -_SIGKILL and self._engine.kind == "docker" and not self._oom_told:
             return False
         stdout, stderr = (Capture(None, Redactor(), 64 * 1024) for _ in range(2))
         try:
             self.run(Request(("cat", *_OOM_FILES), timeout=_ASIDE_SECONDS), stdout, stderr)
         except (CiEnvsError, OSError, ContainerGone):
-            return returncode == -signal.SIGKILL and self._oom_told
+            return returncode == -_SIGKILL and self._oom_told
         count = sum(map(int, _OOM_KILLS.findall(stdout.text())))
         with self._lock:
             more, self._oom_kills = count > self._oom_kills, max(count, self._oom_kills)

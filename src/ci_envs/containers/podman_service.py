@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -79,6 +80,8 @@ def _end(running: Background, folder: Path) -> None:
 
 def _forget_dead() -> None:
     """Removes the folders of processes that were killed."""
+    if sys.platform == "win32":
+        return  # where podman is a client alone, and no service was started
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         found = re.match(r"(\d+)-", folder.name.removeprefix(_PREFIX))
         with contextlib.suppress(OSError):

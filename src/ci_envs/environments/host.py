@@ -280,4 +280,4 @@ def _files(top: Path) -> Iterator[tuple[str, int]]:
         for name in names:
             path = os.path.join(folder, name)  # noqa: PTH118 - walking bytes of foreign names
             with contextlib.suppress(OSError):  # what is still running removes its files meanwhile
-                yield os.path.relpath(path, top), os.lstat(path).st_size
+                yield os.path.relpath(path, top).replace(os.sep, "/"), os.lstat(path).st_size

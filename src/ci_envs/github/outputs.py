@@ -19,13 +19,14 @@ __all__ = ["leg_outputs"]
 def leg_outputs(
     record: RunRecord, root: Path, record_path: Path, environ: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """The outputs of ``action.yml`` for one leg; empty where the leg did not get that far.
+    """What ``action.yml`` and ``actions/leg`` say of one leg, each a part of it; empty where it did not get that far.
 
     ``environment-path`` and ``python-path`` are absolute, ``lock-file`` and ``record`` relative to the repository.
     """
     lock, environment = record.lock, record.environment
     prefix = root.resolve() / environment.path if environment and environment.path else None
     return {
+        "status": record.status,
         "pattern": record.leg.pattern,
         "environment-path": str(prefix or ""),
         "python-path": str(prefix / _python(record.leg.os)) if prefix else "",

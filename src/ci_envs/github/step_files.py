@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SUMMARY_LIMIT", "add_path", "export", "set_output", "summary"]
+__all__ = ["SUMMARY_LIMIT", "add_path", "export", "set_output", "summary", "summary_room"]
 
 #: What GitHub keeps of the summary of one step, in bytes.
 SUMMARY_LIMIT = 1024 * 1024
@@ -43,15 +43,19 @@ def add_path(folder: str, environ: Mapping[str, str] = os.environ) -> None:
 
 def summary(markdown: str, environ: Mapping[str, str] = os.environ) -> None:
     """Adds Markdown to the summary of the step, as far as GitHub takes it; past that, it says that it was cut."""
-    path = environ.get("GITHUB_STEP_SUMMARY")
-    if not path:
-        return
-    room = SUMMARY_LIMIT - (Path(path).stat().st_size if Path(path).exists() else 0)
+    room = summary_room(environ)
     text = markdown if markdown.endswith("\n") else f"{markdown}\n"
     if len(text.encode()) > room:
         whole = text.encode()[: max(0, room - len(_SUMMARY_CUT.encode()))].decode("utf-8", "ignore")
         text = whole.rpartition("\n")[0] + _SUMMARY_CUT if room >= len(_SUMMARY_CUT.encode()) else ""
     _append("GITHUB_STEP_SUMMARY", text, environ)
+
+
+def summary_room(environ: Mapping[str, str] = os.environ) -> int:
+    """How many bytes more the summary of this step may have."""
+    path = environ.get("GITHUB_STEP_SUMMARY")
+    taken = Path(path).stat().st_size if path and Path(path).exists() else 0
+    return max(0, SUMMARY_LIMIT - taken)
 
 
 def _own_line(value: str) -> str:

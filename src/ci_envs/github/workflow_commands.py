@@ -29,14 +29,20 @@ def annotation(finding: Finding, base: str = "") -> str:
 
 
 def annotate(findings: Iterable[tuple[Finding, str]]) -> list[str]:
-    """The commands for many findings, each with its base; no more of a level than GitHub shows."""
-    counts = dict.fromkeys(_LEVELS, 0)
-    commands = []
+    """The commands for many findings, each with its base; no more of a level than GitHub shows.
+
+    Where there are more, the last of the level says how many: GitHub would drop them without a word.
+    """
+    levels: dict[str, list[str]] = {level: [] for level in _LEVELS}
     for finding, base in findings:
-        counts[finding.severity] += 1
-        if counts[finding.severity] <= ANNOTATION_LIMIT:
-            commands.append(annotation(finding, base))
-    return commands
+        levels[finding.severity].append(annotation(finding, base))
+    kept = []
+    for level, commands in levels.items():
+        more = len(commands) - ANNOTATION_LIMIT + 1 if len(commands) > ANNOTATION_LIMIT else 0
+        kept += commands[: len(commands) - more]
+        if more:
+            kept.append(f"::{_LEVELS[level]} title=and {more} more::The summary has all of them.")
+    return kept
 
 
 def group(title: str, body: str) -> str:

@@ -7,6 +7,7 @@ import csv
 import io
 import posixpath
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -94,6 +95,8 @@ class Content:
     #: where that is the one which the package names; else what is the same at every prefix (see ``probe.py``).
     originals: Mapping[str, str] = field(default_factory=dict)
     masked: Mapping[str, str] = field(default_factory=dict)
+    #: Whether its file system takes ``Include`` and ``include`` for one name, as those of Windows and macOS do.
+    folds_case: bool = False
 
     @cached_property
     def by_path(self) -> Mapping[str, Entry]:
@@ -165,7 +168,7 @@ class Content:
         """
         path = written.replace("\\", "/") if self.scripts == "Scripts" else written
         if path.startswith("/") or re.match(r"[A-Za-z]:/", path):
-            root = next((root for root in self.roots if path.startswith(f"{root}/")), None)
+            root = next((root for root in self.roots if self._folded(path).startswith(self._folded(f"{root}/"))), None)
             path = path[len(root) + 1 :] if root else ".."
         else:
             path = f"{site}/{path}"
@@ -173,7 +176,20 @@ class Content:
             path = posixpath.normpath(path)
         if path.startswith("../") or path == "..":
             return ""
-        return path.replace("lib64/", "lib/", 1) if path.startswith("lib64/") and self._lib64_is_lib else path
+        path = path.replace("lib64/", "lib/", 1) if path.startswith("lib64/") and self._lib64_is_lib else path
+        return self._as_listed(path) if self.folds_case else path
+
+    def _as_listed(self, path: str) -> str:
+        """The spelling that the file system has: an installer writes into ``include`` where there is an ``Include``."""
+        return path if path in self.by_path else self._spellings.get(self._folded(path), path)
+
+    @cached_property
+    def _spellings(self) -> Mapping[str, str]:
+        return {self._folded(path): path for path in self.by_path}
+
+    def _folded(self, path: str) -> str:
+        """What is the same for all names of one file. APFS does not tell the forms of Unicode apart either."""
+        return unicodedata.normalize("NFC", path).casefold() if self.folds_case else path
 
     @cached_property
     def _lib64_is_lib(self) -> bool:

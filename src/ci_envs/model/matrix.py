@@ -36,12 +36,17 @@ __all__ = [
     "Matrix",
     "MatrixFile",
     "Os",
+    "Strategy",
     "Value",
     "variable_key",
 ]
 
 Os = Literal["linux", "macos", "windows"]
 Arch = Literal["x86_64", "aarch64"]
+
+#: Which combinations of the axes are legs: all; the fewest that hold every pair of values; the same of the first and
+#: the last value of each axis, where patterns and projects keep all.
+Strategy = Literal["all", "pairwise", "ends"]
 
 #: The keys of an include entry and of ``defaults`` that configure its legs; the rest say which legs are meant.
 SETTINGS = ("check", "test", "lock", "venv", "uv", "conda", "docker", "nix", "guix", "install-project")
@@ -115,6 +120,7 @@ class MatrixFile(Table, frozen=True):
 
     name: Text = ""
     description: str = ""
+    strategy: Strategy = "all"
     axes: Axes = Axes()
     #: Axes of the author's own: they enter leg ids and reach checks and tests as ``CI_ENVS_VAR_<NAME>``.
     variables: dict[str, Annotated[tuple[VariableValue, ...], Meta(min_length=1)]] = msgspec.field(default_factory=dict)
@@ -152,6 +158,7 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
     file: str = ""
     name: str = ""
     description: str = ""
+    strategy: Strategy = "all"
     #: The axes in the order of the file, then the variables: the last one varies fastest.
     axes: dict[str, tuple[Value, ...]] = {}
     include: tuple[Entry, ...] = ()

@@ -18,6 +18,7 @@ __all__ = [
     "STAGES",
     "EnvironmentFacts",
     "Finding",
+    "JobFacts",
     "LockFacts",
     "Machine",
     "RunRecord",
@@ -141,6 +142,19 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     cpus: int = 0
 
 
+class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The job of a CI system that a leg ran in."""
+
+    #: ``<repository>/<run id>``: the same for all jobs of a run, and for all attempts at it.
+    run: str
+    #: The number of the attempt, from 1.
+    attempt: int = 1
+    #: The commit that was built.
+    commit: str = ""
+    #: The root's path in the repository; ``.`` where it is the repository's own folder.
+    root: str = "."
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is known of one leg; written anew after each stage."""
 
@@ -167,6 +181,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     tests: TestCounts | None = None
     tools: dict[str, str] = {}
     machine: Machine = Machine()
+    #: Where the leg ran, where that was a CI system that we know.
+    job: JobFacts | None = None
     #: The command that makes this leg again on a laptop.
     reproduce: str = ""
     #: What the build depended on, by name: a later run that finds the same values keeps the environment.

@@ -7,9 +7,10 @@ from typing import Literal
 import msgspec
 
 from ci_envs.model.leg import Resolution
+from ci_envs.model.plan import LeftOut
 from ci_envs.model.record import SCHEMA_VERSION, Severity, Stage, Status, TestCounts
 
-__all__ = ["LegFinding", "LegImage", "LegResult", "Parity", "Report"]
+__all__ = ["LegFinding", "LegImage", "LegResult", "Parity", "PlanFacts", "Report"]
 
 
 class LegImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,11 +30,13 @@ class LegImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LegResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One leg as a report shows it. A leg that left no record has its id, its status and the reason only."""
+    """One leg as a report shows it."""
 
     id: str
     status: Status
     reason: str = ""
+    #: Whether all this is what its record says; else the leg left none that counts, and only its plan is known.
+    recorded: bool = True
     pattern: str = ""
     python: str = ""
     os: str = ""
@@ -63,26 +66,62 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LegFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """A finding, and the legs that have it."""
+    """A finding, and the legs of one project that have it."""
 
     code: str
     severity: Severity
     title: str
     message: str
+    #: Relative to the project.
     file: str = ""
     line: int = 0
+    project: str = "."
     legs: tuple[str, ...]
+
+    @property
+    def where(self) -> str:
+        """The file, relative to the root, and the line; empty where it is about no file."""
+        file = self.file if self.project == "." or not self.file else f"{self.project}/{self.file}"
+        return f"{file}:{self.line}" if file and self.line else file
+
+
+class PlanFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The plan whose legs a report is about, as far as a reader of the report wants it."""
+
+    matrix: str = ""
+    tier: str = ""
+    strategy: str = ""
+    #: Legs that are planned, and combinations that the matrix has.
+    legs: int = 0
+    combinations: int = 0
+    #: How many were left out, and the first of them.
+    left_out: int = 0
+    examples: tuple[LeftOut, ...] = ()
+    #: What the names of the run's artifacts begin with.
+    artifact: str = ""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """All legs of one run. ``status`` is the worst of the legs that were not skipped; ``skipped`` where all were."""
+    """All legs of one run.
+
+    ``status`` is the worst of the legs that were not skipped; ``skipped`` where all were. A leg of a plan was asked for
+    by name: where one was skipped, the report of the plan is ``broken`` at best. It is ``skipped`` where nothing was
+    planned.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     status: Status
+    #: Why it is so, where no leg says that.
+    reason: str = ""
+    plan: PlanFacts | None = None
     legs: tuple[LegResult, ...] = ()
     parity: tuple[Parity, ...] = ()
     #: The worst first.
     findings: tuple[LegFinding, ...] = ()
+    #: What was wrong with the records themselves: two of one leg, one of a leg that nobody has planned.
+    warnings: tuple[str, ...] = ()
+    #: The root's path in the repository, where the records say that they are of one.
+    root: str = ""
 
     def count(self, status: Status) -> int:
         """How many legs ended so."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,8 @@ def _mark(path: Path) -> _Mark | None:
 
 def _unlock(path: Path) -> None:
     """Removes a lock that nobody holds, as nix does (src/libstore/pathlocks.cc): who waits sees that it is gone."""
+    if sys.platform == "win32":
+        return  # which has no nix
     import fcntl
 
     with contextlib.suppress(OSError), path.open("r+b") as file:

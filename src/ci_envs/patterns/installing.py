@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci_envs import cache, environ, trouble
+from ci_envs import cache, environ, trouble, windows
 from ci_envs.environments.host import HostEnvironment
 from ci_envs.environments.scheme import Scheme
 from ci_envs.errors import BuildError
 from ci_envs.layout import remove_tree
+from ci_envs.locks.pin_lines import pin_line
 from ci_envs.tools import tool_version, uv_program
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from ci_envs.work import Work
 
 __all__ = [
+    "bundled_wheels",
     "clean_cache",
     "environment",
     "fail_build",
@@ -93,7 +96,7 @@ def clean_cache(work: Work, names: Sequence[str]) -> None:
 def fail_build(work: Work, outcome: Outcome, what: str) -> None:
     """Raises :class:`BuildError` with the tool's own reason where a command failed."""
     if not outcome:
-        raise BuildError(f"{what} failed: {trouble.reason(outcome)}", hint=_see_log(work))
+        raise BuildError(f"{what} failed: {trouble.reason(outcome)}", hint=_hint(work, outcome))
 
 
 def fail_install(work: Work, outcome: Outcome, lock: Lock) -> None:
@@ -101,21 +104,40 @@ def fail_install(work: Work, outcome: Outcome, lock: Lock) -> None:
     if outcome:
         return
     said, upgrade = trouble.reason(outcome), work.lock_command("--upgrade")
+    file, line = _place_of_pin(work, outcome, lock)
     if trouble.hash_mismatch(outcome) or trouble.damaged(outcome):
         raise BuildError(
             f"the index gave another file than the one that {lock.path} names: {said}",
             hint=f"find out why before you lock again; {upgrade} would take what is there now",
+            file=file,
+            line=line,
         )
     if name := trouble.gone(outcome):
         raise BuildError(
             f"{lock.path} names {name}, which the index no longer has",
             hint=f"take what is there now with: {upgrade}",
+            file=file,
+            line=line,
         )
-    raise BuildError(f"installing {lock.path} failed: {said}", hint=_see_log(work))
+    raise BuildError(f"installing {lock.path} failed: {said}", hint=_hint(work, outcome), file=file, line=line)
 
 
-def _see_log(work: Work) -> str:
-    return f"the log has all of it: {work.layout.shown(work.log)}"
+def _place_of_pin(work: Work, outcome: Outcome, lock: Lock) -> tuple[str, int]:
+    """Where the package that could not be installed is locked; nothing where the installer did not name it."""
+    from packaging.utils import canonicalize_name
+
+    # What is gone may be told as a file: pear-1.1-py3-none-any.whl.
+    said = trouble.about_pin(outcome) or re.split(r"==|-\d", trouble.gone(outcome), maxsplit=1)[0]
+    name = canonicalize_name(said)
+    for file in lock.files if name else ():
+        if line := pin_line(work.project.text(file) or "", name):
+            return file, line
+    return "", 0
+
+
+def _hint(work: Work, outcome: Outcome) -> str:
+    too_long = windows.long_path_hint(outcome.output, str(work.prefix))
+    return too_long or f"the log has all of it: {work.layout.shown(work.log)}"
 
 
 def uv_compile(
@@ -145,15 +167,21 @@ def _target(work: Work) -> tuple[str, ...]:
     return ("--python-version", work.interpreter.version, "--python-platform", platform)
 
 
+def bundled_wheels(work: Work, python: str) -> dict[str, Path]:
+    """The wheels that an interpreter's ensurepip brings, by their names; none where it comes without."""
+    answer = work.run([python, "-I", "-S", "-c", _BUNDLE], network=False)
+    wheels: list[str] = json.loads(answer.stdout) if answer else []
+    return {Path(wheel).name.partition("-")[0].lower(): Path(wheel) for wheel in wheels}
+
+
 def seed(work: Work, lock: Lock) -> frozenset[str]:
     """Gives a new environment the pip that ``python -m venv`` would, without the seconds that its bytecode costs.
 
     Answers with the names of what was seeded; they are no part of what the lock promises, and what the lock names
     itself is not seeded.
     """
-    answer = work.run([work.interpreter.executable, "-I", "-S", "-c", _BUNDLE], network=False)
-    wheels: list[str] = json.loads(answer.stdout) if answer else []
-    if not wheels:
+    named = bundled_wheels(work, work.interpreter.executable)
+    if not named:
         work.find(
             "ENV002",
             "info",
@@ -162,7 +190,6 @@ def seed(work: Work, lock: Lock) -> frozenset[str]:
             "(on Debian: apt install python3-venv)",
         )
         return frozenset()
-    named = {Path(wheel).name.partition("-")[0].lower(): wheel for wheel in wheels}
     wanted = {name: wheel for name, wheel in named.items() if lock.pin(name) is None}
     if wanted:
         words = ("pip", "install", "--python", Scheme.of(work.prefix).python, "--no-index", "--no-deps")

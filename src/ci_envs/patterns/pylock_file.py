@@ -90,7 +90,7 @@ def _compiled(leg: Leg, work: Work, selected: Sequence[str], *, upgrade: bool) -
         # uv keeps the pins of a file that is there, and takes only this name for a pylock.
         output = Path(name) / NAME
         if before is not None:
-            output.write_text(before, encoding="utf-8")
+            output.write_text(before, encoding="utf-8", newline="")
         outcome = uv(work, *_words(work, selected, Path(name), upgrade=upgrade), "--output-file", output)
         if not outcome:
             raise unsatisfied(work, outcome)

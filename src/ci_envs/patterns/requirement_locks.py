@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ci_envs import trouble
 from ci_envs.errors import LockError
 from ci_envs.locks.changes import changed_pins
 from ci_envs.locks.insync import direct_extras, in_sync
@@ -21,6 +20,7 @@ from ci_envs.locks.requirements import classify, read_requirements
 from ci_envs.locks.scrub import header_for, scrub_requirements
 from ci_envs.model.lock import Lock, Requirement
 from ci_envs.patterns.by_hand import names_everything
+from ci_envs.patterns.unsatisfied import tell_missing_extras, unsatisfied
 from ci_envs.requirement_files import read_requirements as read_intent
 from ci_envs.selection import kept_by_hand
 
@@ -237,6 +237,7 @@ def _compiled(leg: Leg, work: Work, compiler: Compiler, target: _Target, *, upgr
         outcome = compiler(work, inputs, output, upgrade=upgrade)
         if not outcome:
             raise unsatisfied(work, outcome)
+        tell_missing_extras(work, outcome)
         text = scrub_requirements(
             output.read_text(encoding="utf-8"),
             header=header_for(leg.id, direct_extras(target.direct, work.interpreter.markers)),
@@ -322,18 +323,3 @@ def _conflict(reads: Sequence[ReadLock]) -> str:
             if version != pin.version:
                 return f"{pin.name}=={version} of {where} and {pin.name}=={pin.version} of {read.where(pin.name)}"
     return ""
-
-
-def unsatisfied(work: Work, outcome: Outcome) -> LockError:
-    """The resolver's own sentence, at the line of the intent that it names."""
-    said = trouble.reason(outcome)
-    hint = f"the log has all of it: {work.layout.shown(work.log)}"
-    if work.policy.as_of and re.search(r"no versions? of|upload-time|from versions: none", said):
-        hint = f"an index that tells no upload times has nothing as of {work.policy.as_of}; {hint}"
-    named = next((r for r in work.direct if r.name in said.lower().replace("_", "-")), None)
-    return LockError(
-        f"the requirements cannot be locked: {said}",
-        file=named.file if named else "",
-        line=named.line if named else 0,
-        hint=hint,
-    )

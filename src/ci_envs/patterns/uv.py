@@ -6,11 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 from ci_envs import detect, trouble
+from ci_envs.environments.scheme import Scheme
 from ci_envs.errors import LockError
 from ci_envs.locks.insync import Stale, in_sync
 from ci_envs.locks.pylock import read_pylock
 from ci_envs.locks.reading import ReadLock
 from ci_envs.model.lock import Lock
+from ci_envs.packages.installing import install_stored
 from ci_envs.patterns import Contained, Tool
 from ci_envs.patterns.installing import (
     environment,
@@ -23,6 +25,7 @@ from ci_envs.patterns.installing import (
 )
 from ci_envs.patterns.pylock_file import lock_pylock
 from ci_envs.patterns.requirement_locks import lock_requirements, stale_error, unsatisfied
+from ci_envs.patterns.unsatisfied import tell_missing_extras
 from ci_envs.selection import runtime_files, select
 
 if TYPE_CHECKING:
@@ -68,10 +71,17 @@ class Uv:
             case _:
                 return lock_requirements(leg, work, uv_compile)
 
-    def build(self, leg: Leg, lock: Lock, work: Work) -> Environment:  # noqa: ARG002 - the protocol's signature
-        """A virtual environment made and filled by uv."""
+    def create(self, lock: Lock, work: Work) -> None:  # noqa: ARG002 - another pattern's depends on it
+        """An empty virtual environment."""
         create = uv(work, "venv", "--no-project", "--python", work.interpreter.executable, work.prefix, network=False)
         fail_build(work, create, "uv venv")
+
+    def build(self, leg: Leg, lock: Lock, work: Work) -> Environment:  # noqa: ARG002 - the protocol's signature
+        """A virtual environment made and filled by uv."""
+        self.create(lock, work)
+        if install_stored(work, lock, Scheme.of(work.prefix).python):
+            install_project(work)
+            return environment(work)
         if lock.format == "uv.lock":
             outcome = uv(
                 work,
@@ -149,7 +159,8 @@ def _uv_lock(work: Work, *words: str) -> None:
     before = work.project.path("uv.lock").read_bytes() if work.project.exists("uv.lock") else None
     outcome = uv(work, "lock", *python_words(work), *newer, *words)
     if not outcome:
-        raise unsatisfied(work, outcome)
+        raise unsatisfied(work, outcome, whole_project=True)
+    tell_missing_extras(work, outcome)
     work.project.forget("uv.lock")
     if before is None:
         work.find("LOCK003", "info", "lock made", "uv.lock was made: commit it", file="uv.lock")

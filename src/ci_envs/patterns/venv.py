@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ci_envs import detect, toolbox
 from ci_envs.environments.scheme import Scheme
+from ci_envs.packages.installing import install_stored
 from ci_envs.patterns import Contained, Tool
 from ci_envs.patterns.installing import (
     environment,
@@ -69,6 +70,11 @@ class Venv:
         """The project's requirements.txt, or one file for each Python and platform."""
         return lock_requirements(leg, work, _pip_compile)
 
+    def create(self, lock: Lock, work: Work) -> None:
+        """An environment with its pip alone."""
+        self._create(work)
+        work.seeds = seed(work, lock)
+
     def build(self, leg: Leg, lock: Lock, work: Work) -> Environment:  # noqa: ARG002 - the protocol's signature
         """The environment, its pip, the locked distributions, the project's own wheel."""
         self._create(work)
@@ -113,6 +119,8 @@ def _pip_compile(work: Work, inputs: tuple[Path, ...], output: Path, *, upgrade:
 def _uv_sync(work: Work, lock: Lock) -> None:
     """What pip-sync does, by uv: a component test holds the two results against each other, byte by byte."""
     python = Scheme.of(work.prefix).python
+    if install_stored(work, lock, python):
+        return
     outcome = uv(work, "pip", "sync", "--python", python, "--require-hashes", *lock.files, env=work.pip_indexes)
     fail_install(work, outcome, lock)
 

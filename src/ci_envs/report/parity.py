@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ci_envs.model.report import Parity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ci_envs.model.record import RunRecord
 
-__all__ = ["by_version", "parity"]
+__all__ = ["Installed", "by_version", "differing", "installed", "parity"]
 
 # Only these name packages of the Python world: a libssl of dpkg has no counterpart in a venv.
 _MANAGERS = ("python", "conda")
+
+
+class Installed(NamedTuple):
+    """A package of a leg, and what it is compared with: the package of that name in legs of the same intent."""
+
+    project: str
+    name: str
+    resolution: str
+    version: str
 
 
 def parity(records: Iterable[RunRecord]) -> tuple[Parity, ...]:
@@ -26,12 +35,27 @@ def parity(records: Iterable[RunRecord]) -> tuple[Parity, ...]:
     for it: that it lacks one which it should have is for the check of installed against locked. The pip that an
     environment was made with is its interpreter's, and no package of the lock.
     """
+    return differing([(record.leg.id, tuple(installed(record))) for record in records])
+
+
+def installed(record: RunRecord) -> Iterator[Installed]:
+    """The packages of a leg that are compared with those of others."""
+    leg = record.leg
+    for distribution in record.inventory:
+        if distribution.manager in _MANAGERS and not distribution.seed:
+            yield Installed(leg.project, distribution.name, leg.resolution, distribution.version)
+
+
+def differing(legs: Sequence[tuple[str, Sequence[Installed]]]) -> tuple[Parity, ...]:
+    """The same for legs by their ids."""
+    seen: dict[tuple[str, str, str], str] = {}
+    # A thousand legs have a hundred thousand packages, and nearly all of them agree.
+    other = {each[:3] for _, packages in legs for each in packages if seen.setdefault(each[:3], each[3]) != each[3]}
     versions: dict[tuple[str, str, str], dict[str, str]] = {}
-    for record in records:
-        for distribution in record.inventory:
-            if distribution.manager in _MANAGERS and not distribution.seed:
-                key = (record.leg.project, distribution.name, record.leg.resolution)
-                versions.setdefault(key, {})[record.leg.id] = distribution.version
+    for leg, packages in legs:
+        for each in packages:
+            if each[:3] in other:
+                versions.setdefault(each[:3], {})[leg] = each.version
     return tuple(
         Parity(package=name, project=project, versions=found)
         for (project, name, _), found in sorted(versions.items(), key=lambda item: item[0])

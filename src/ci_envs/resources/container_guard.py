@@ -25,8 +25,9 @@ _ANSWER = 10.0
 def guard(path: str, name: str) -> None:
     """Waits for the end of standard input, then for the end of the container."""
     # It is to outlive whoever is ended by these.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    for word in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, word):
+            signal.signal(getattr(signal, word), signal.SIG_IGN)
     if sys.stdin.buffer.read().strip() == b"done":
         return
     deadline = time.monotonic() + _PATIENCE
@@ -52,6 +53,8 @@ def _removed(path: str, name: str) -> bool:
 
 def _asked(path: str, what: str) -> bytes:
     """The status that the engine answers with; nothing where it hangs up."""
+    if sys.platform == "win32":
+        raise FileNotFoundError("an engine has no socket of this kind on Windows")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as engine:
         engine.settimeout(_ANSWER)
         engine.connect(path)

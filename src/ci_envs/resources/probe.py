@@ -264,11 +264,10 @@ def _without_credentials(url: str) -> str:
     return scheme + mark + bare + slash + path
 
 
-def _first_column(row: str) -> str:
+def _first_column(row: str, windows: bool = os.name == "nt") -> str:
     """The path of a RECORD row (CSV): in quotes where it holds a comma or a quote."""
-    if row.startswith('"'):
-        return row[1:].split('",', 1)[0].replace('""', '"')
-    return row.split(",", 1)[0]
+    path = row[1:].split('",', 1)[0].replace('""', '"') if row.startswith('"') else row.split(",", 1)[0]
+    return path.replace("\\", "/") if windows else path
 
 
 def _modules(paths: Iterable[str]) -> list[str]:

@@ -221,6 +221,8 @@ def _text(read: Read, offset: int, longest: int) -> str:
 
 def read_object(path: str) -> Object | None:
     """As :func:`parse`; ``None`` for what cannot be opened, too. Nothing but a regular file is read."""
+    if sys.platform == "win32":
+        return None  # which has no objects of this kind
     try:
         # Not blocking: a pipe that somebody has put in a file's place would wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -249,6 +250,7 @@ def test_an_image_of_the_projects_own_is_not_changed(
         assert f"{words[0]} is for an image that is made here" in capfd.readouterr().err
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="nix has no Windows, and engines have no sockets there")
 def test_an_engine_that_is_not_there_is_said_before_anything_is_made(
     shell: str, project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

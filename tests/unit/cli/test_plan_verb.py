@@ -161,3 +161,123 @@ def test_without_a_matrix_the_detected_pattern_is_planned_for_this_machine(
     (leg,) = plan_json()["legs"]
     assert leg["id"] == f"venv-py312-{machine.os_name()}-{machine.arch_name()}"
     assert leg["reproduce"] == f"ci-envs run --only {leg['id']}"
+
+
+# --- strategies, labels, runners
+
+
+def test_a_strategy_says_how_many_of_how_many(root: Path) -> None:
+    pythons = ", ".join(f'"3.{minor}"' for minor in range(8, 16))
+    axes = f"axes: {{pattern: [venv, uv], python: [{pythons}], os: [linux, macos], arch: [x86_64, aarch64]}}"
+    (root / "m.yml").write_text(axes, encoding="utf-8")
+    result = plan("m.yml", "--strategy", "pairwise")
+    assert result.stderr == "16 of 64 legs: every pair of values is covered; 48 left out\n"
+    # So many legs of one reason are one row.
+    assert "48 legs  strategy pairwise: every pair of its values is in another leg" in result.stdout
+    fewer = plan("m.yml", "--strategy", "pairwise", "--skip", "venv-*")
+    assert fewer.stderr == "8 of 64 legs, 56 left out\n"
+
+
+def test_labels_and_runners_are_shown(root: Path) -> None:
+    result = plan("--label", "envs:venv", "--label", "envs:vnv", "--runs-on", '{"linux-x86_64": "mine"}')
+    assert "venv-py312-linux-x86_64  mine    60       label envs:venv" in result.stdout
+    assert "note: label 'envs:vnv' names no pattern and no Python of the matrix, and is ignored" in result.stderr
+    assert "did you mean 'venv'?" in result.stderr
+    assert "note: runner label 'mine' (1 leg) is none of GitHub's own" in result.stderr
+
+
+def test_a_time_limit_is_of_legs_whose_matrix_says_none(root: Path) -> None:
+    (root / "m.yml").write_text(MATRIX.replace("reason: slow", "timeout-minutes: 7"), encoding="utf-8")
+    legs = plan_json("m.yml", "--timeout-minutes", "9")["legs"]
+    assert [leg["timeout_minutes"] for leg in legs] == [9, 9, 7]
+
+
+@pytest.mark.parametrize(
+    "words", [["--label", "envs:skip"], ["--skip", "*"], ["--label=envs:venv", "--label=envs:py313"]]
+)
+def test_nothing_left_is_an_error_for_a_person(root: Path, words: list[str]) -> None:
+    with pytest.raises(NothingToDo, match="no leg is left to run: "):
+        plan(*words)
+
+
+# --- plans as files
+
+
+def test_a_plan_is_written_whole_and_read_again(root: Path) -> None:
+    shown = plan("--max-legs", "2", "--output", "made/plan.json", "--artifact-name", "mine").stdout
+    made = msgspec.json.decode((root / "made/plan.json").read_bytes(), type=Plan)
+    assert made == msgspec.json.decode(plan("--json", "--max-legs", "2", "--artifact-name", "mine").stdout, type=Plan)
+    assert (made.artifact, made.matrix, made.combinations, made.status) == (
+        "mine",
+        "matrices/default.yml",
+        3,
+        "planned",
+    )
+    assert sorted(path.name for path in (root / "made").iterdir()) == ["plan.json"]
+    assert plan("--from", "made/plan.json").stdout == shown
+    assert plan("--from", "made").stdout == shown, "the folder that an artifact was downloaded into"
+    assert plan_json("--from", "made") == json.loads((root / "made/plan.json").read_text("utf-8"))
+
+
+def test_a_shard_of_a_plan_is_a_matrix(root: Path) -> None:
+    plan("--max-legs", "2", "--output", "plan.json")
+    whole = plan("--github", "--max-legs", "2").stdout.splitlines()
+    shards = [plan("--from", "plan.json", "--shard", str(number), "--github").stdout for number in (0, 1)]
+    assert shards == [f"{line}\n" for line in whole]
+    assert [leg["id"] for leg in plan_json("--from", "plan.json", "--shard", "1")["legs"]] == ["uv-py313-linux-x86_64"]
+    with pytest.raises(UsageError, match="there is no shard 2: the plan has 2, from 0"):
+        plan("--from", "plan.json", "--shard", "2")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--shard", "0"], "--shard goes with --from"),
+        (["--base", "main"], "--base goes with --changed-only"),
+        (["--changed-only", "--base=--upload-pack=x"], "is no revision"),
+        (["--from", "none.json"], "there is no such plan"),
+        (["--from", "matrices/default.yml"], "is not a plan"),
+        (["--from", "plan.json", "matrices/default.yml"], "matrix cannot change it"),
+        (["--from", "plan.json", "--only", "uv-*"], "--only cannot change it"),
+        (["--from", "plan.json", "--label", "envs:all"], "--label cannot change it"),
+        (["--output", "matrices"], "matrices' is a directory"),
+        (["--output", "matrices/default.yml/x"], "cannot be written"),
+        (["--artifact-name", "a/b"], "--artifact-name 'a/b' cannot begin a name"),
+        (["--runs-on", "mine"], "--runs-on is not JSON"),
+        (["--runs-on", '{"linux-arm64": "x"}'], "there is no platform 'linux-arm64'"),
+    ],
+)
+def test_what_goes_with_nothing_is_refused(root: Path, words: list[str], said: str) -> None:
+    (root / "plan.json").write_text("{}", encoding="utf-8")
+    try:
+        result = plan(*words)
+    except UsageError as error:
+        assert said in f"{error.message}"  # noqa: PT017 - the other way is click's own refusal
+    else:
+        assert result.exit_code == 2
+        assert said in result.stderr
+
+
+def test_more_legs_than_a_run_can_have_are_refused_with_advice(root: Path) -> None:
+    values = ", ".join(f"v{number}" for number in range(257))
+    text = f"axes: {{pattern: [uv], python: ['3.12']}}\nvariables: {{a: [{values}], b: [{values}]}}\n"
+    (root / "huge.yml").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match="66,049 legs need 259 shards of 256; a run can have 256") as caught:
+        plan("huge.yml", "--github")
+    assert "pairwise" in caught.value.hint
+    # Another CI system may have more, and a person may look.
+    assert plan("huge.yml", "-q").stdout.count("\n") == 66_049
+
+
+def test_words_of_a_matrix_that_would_speak_to_a_runner_do_not(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    (root / "m.yml").write_text(
+        "axes: {pattern: [uv], python: ['3.12']}\n"
+        "include: [{runs-on: '::set-output name=x::y', reason: \"a\\n::error::b ##[error]c\"}]\n",
+        encoding="utf-8",
+    )
+    result = plan("m.yml")
+    assert result.exit_code == 0
+    for line in result.output.splitlines():
+        assert not line.lstrip().startswith("::")
+        assert "##[" not in line

@@ -187,6 +187,13 @@ def test_scripts_of_windows_are_called_by_its_shell(tree: CondaTree, monkeypatch
     assert ["b&calc.bat cannot be run" in told for told in found.problems] == [True]
 
 
+def test_a_variable_of_windows_has_one_spelling(tree: CondaTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree.write("etc/conda/activate.d/a.bat", "")
+    monkeypatch.setattr("sys.platform", "win32")
+    Shell(monkeypatch, said("Path=C:\\new;C:\\x\r\nNewOne=1\r\n"))
+    assert activate(tree.prefix, {"PATH": "C:\\x"}).variables == {"PATH": "C:\\new;C:\\x", "NewOne": "1"}
+
+
 # The environment that a command sees.
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,9 @@ from ci_envs.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="a system has its folders elsewhere on Windows")
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +44,7 @@ def test_nothing_said_is_nothing_known(home: Path) -> None:
     assert said.table("custom_channels") == {}
 
 
+@posix_only
 def test_files_are_read_in_condas_order_and_mambas_own_between(home: Path, tmp_path: Path) -> None:
     put(home / ".config" / "conda" / "condarc.d" / "b.yml", "")
     put(home / ".config" / "conda" / "condarc.d" / "a.yaml", "")
@@ -65,6 +70,7 @@ def test_files_are_read_in_condas_order_and_mambas_own_between(home: Path, tmp_p
     ]
 
 
+@posix_only
 def test_the_last_file_wins_and_a_variable_wins_over_all(home: Path, system: Path) -> None:
     put(system / ".condarc", "channel_alias: https://system.example\nssl_verify: false\n")
     put(home / ".condarc", "# mine\nchannel_alias: https://mine.example\n")
@@ -82,6 +88,7 @@ def test_the_last_file_wins_and_a_variable_wins_over_all(home: Path, system: Pat
     assert verified.file == str(system / ".condarc")
 
 
+@posix_only
 def test_lists_are_joined_with_the_winners_words_first(home: Path, system: Path) -> None:
     put(system / ".condarc", "channels: [bioconda, conda-forge]\n")
     put(home / ".condarc", "channels:\n  - conda-forge\n  - mine\n")
@@ -92,6 +99,7 @@ def test_lists_are_joined_with_the_winners_words_first(home: Path, system: Path)
     assert [said.file for said in words][2] == "~/.condarc"
 
 
+@posix_only
 def test_tables_are_merged_key_by_key(home: Path, system: Path) -> None:
     put(system / ".condarc", "custom_channels: {a: https://old.example, b: https://b.example}\n")
     put(home / ".condarc", "custom_channels:\n  a: https://new.example\ncustom_multichannels:\n  both: [a, b]\n")

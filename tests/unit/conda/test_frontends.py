@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from ci_envs.model.config import CondaConfig
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+EXE = ".exe" if sys.platform == "win32" else ""
+
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Callable[..., dict[str, str]]:
@@ -23,8 +26,8 @@ def machine(tmp_path: Path) -> Callable[..., dict[str, str]]:
         folder = tmp_path / "bin"
         folder.mkdir(exist_ok=True)
         for name in programs:
-            (folder / name).write_text("#!/bin/sh\nexit 1\n")
-            (folder / name).chmod(0o755)
+            (folder / f"{name}{EXE}").write_text("#!/bin/sh\nexit 1\n")
+            (folder / f"{name}{EXE}").chmod(0o755)
         return {"PATH": str(folder)}
 
     return make
@@ -75,13 +78,13 @@ def test_a_tool_that_was_asked_for_and_is_not_there_is_missing(
 def test_a_shells_own_variable_names_a_tool_that_is_not_on_path(
     machine: Callable[..., dict[str, str]], tmp_path: Path
 ) -> None:
-    program = tmp_path / "base" / "conda"
+    program = tmp_path / "base" / f"conda{EXE}"
     program.parent.mkdir()
     program.touch()
     environ = machine() | {"CONDA_EXE": str(program), "MAMBA_EXE": str(program)}
     assert tool_program("conda", environ) == program
     assert tool_program("mamba", environ) is None, "it names another program"
-    assert tool_program("conda", machine("conda") | environ) == tmp_path / "bin" / "conda"
+    assert tool_program("conda", machine("conda") | environ) == tmp_path / "bin" / f"conda{EXE}"
 
 
 def test_conda_cannot_be_told_to_leave_scripts_alone() -> None:

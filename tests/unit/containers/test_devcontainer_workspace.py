@@ -12,6 +12,8 @@ from ci_envs import command
 from ci_envs.containers.devcontainer_workspace import stage_workspace, workspace_path
 from ci_envs.errors import ToolMissing, UsageError
 
+_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
+
 
 @pytest.fixture(autouse=True)
 def no_git(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,10 +75,10 @@ def test_modes_are_kept(tmp_path: Path) -> None:
     write(root, "run.sh")
     (root / "run.sh").chmod(0o755)
     stage_workspace(root, tmp_path / "copy")
-    assert (tmp_path / "copy" / "run.sh").stat().st_mode & 0o777 == (0o777 if os.geteuid() == 0 else 0o755)
+    assert (tmp_path / "copy" / "run.sh").stat().st_mode & 0o777 == (0o777 if _ROOT else 0o755)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="the tool gives the container's user the number of any other user")
+@pytest.mark.skipif(not _ROOT, reason="the tool gives the container's user the number of any other user")
 def test_what_is_roots_here_can_be_written_by_whoever_is_inside(tmp_path: Path) -> None:
     root = tmp_path / "demo"
     write(root, "src/a.py")

@@ -1,281 +1,273 @@
+"""The inputs of every action and of the two workflows: what the YAML says and what Python reads are one."""
+
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.action_runner import read_command_file
-from tests.support.records import record
 
-from ci_envs import github
+from ci_envs.cli import main_group
 from ci_envs.errors import UsageError
-from ci_envs.github import Inputs, action_arguments, annotate, annotation, cache_choice, read_inputs
-from ci_envs.model.image import ImageFacts
-from ci_envs.model.record import EnvironmentFacts, Finding
+from ci_envs.github.input_values import CHOICES
+from ci_envs.github.inputs import (
+    CollectInputs,
+    EnvironmentInputs,
+    LegInputs,
+    PlanInputs,
+    ReportInputs,
+    ShardInputs,
+    environment_arguments,
+    leg_arguments,
+    plan_arguments,
+    read_inputs,
+    report_arguments,
+    shard_arguments,
+)
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
-FINDING = Finding(code="LOCK001", severity="warning", title="a, b: c", message="50%\nmore", file="a,b.txt", line=3)
+ROOT = Path(__file__).parents[3]
+WORKFLOWS = (ROOT / ".github/workflows/build-envs.yml", ROOT / ".github/workflows/build-shard.yml")
+
+#: By action: what reads its inputs, and what makes arguments of them.
+ACTIONS: dict[str, tuple[type[Any], Callable[[Any], list[str]]]] = {
+    "action.yml": (EnvironmentInputs, environment_arguments),
+    "actions/leg/action.yml": (LegInputs, leg_arguments),
+    "actions/plan/action.yml": (PlanInputs, plan_arguments),
+    "actions/shard/action.yml": (ShardInputs, shard_arguments),
+    "actions/report/action.yml": (ReportInputs, report_arguments),
+}
+
+#: Of the workflow alone: GitHub reads them as numbers and booleans, and takes nothing else.
+GITHUBS_OWN = {"fail-fast", "max-parallel", "retention-days"}
+
+#: Flags that stand alone; every other argument is ``--name=value``, or the one that follows ``--``.
+ALONE = {"--changed-only", "--exit-code", "--github"}
+
+#: What each required input may be, where a test is about another.
+GIVEN = {"leg": "uv-py312-linux-x86_64", "plan": "plan.json", "records": "records", "shard": "3"}
+
+# What would happen if a value reached a shell, an expression, a command file or the program's flags.
+HOSTILE = (
+    "$(touch pwned)",
+    "`touch pwned`",
+    "; touch pwned #",
+    '"; touch pwned; "',
+    "a\ntouch pwned",
+    "a\r\nGITHUB_ENV",
+    "${{ github.token }}",
+    "--help",
+    "-rf",
+    "--",
+    "x<<EOF\npwned=1\nEOF",
+    "::set-output name=record::pwned",
+    "../../pwned",
+    "!--help",
+)
 
 
-# --- inputs
+def document(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+    return loaded
 
 
-def test_inputs_that_are_not_given_have_their_defaults() -> None:
-    assert read_inputs({}) == Inputs()
-    assert read_inputs({f"INPUT_{name.upper()}": "" for name in Inputs.__dataclass_fields__}) == Inputs()
+def variables(kind: type[Any], **given: str) -> dict[str, str]:
+    named = {name: value for name, value in GIVEN.items() if name in kind.__dataclass_fields__}
+    return {f"INPUT_{name.upper()}": value for name, value in {**named, **given}.items()}
+
+
+def read_inputs_of(action: str, **given: str) -> Any:
+    kind, _ = ACTIONS[action]
+    return read_inputs(kind, variables(kind, **given))
+
+
+# --- what the YAML says is what is read
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_every_input_of_an_action_is_read_and_has_the_default_that_it_says(name: str) -> None:
+    said = document(name)["inputs"]
+    kind, _ = ACTIONS[name]
+
+    assert {one.replace("-", "_") for one in said} == set(kind.__dataclass_fields__)
+    defaults = {one.replace("-", "_"): str(spec["default"]) for one, spec in said.items() if "default" in spec}
+    assert read_inputs_of(name, **defaults) == read_inputs_of(name)
+    assert {one for one, spec in said.items() if spec.get("required")} == GIVEN.keys() & said.keys()
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_what_reads_an_input_has_its_variable(name: str) -> None:
+    # `prepare` is the first step that reads, and reads all: so a wrong value ends the job before anything is done.
+    steps = [step for step in document(name)["runs"]["steps"] if "CI_ENVS_ACTION" in step.get("env", {})]
+    said = {f"INPUT_{one.upper().replace('-', '_')}" for one in document(name)["inputs"]}
+
+    handed = {variable for variable in steps[0]["env"] if variable.startswith("INPUT_")}
+    assert handed == said
+    for step in steps:
+        for variable, value in step["env"].items():
+            if variable.startswith("INPUT_"):
+                assert value == f"${{{{ inputs.{variable.removeprefix('INPUT_').lower().replace('_', '-')} }}}}"
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_every_input_of_a_workflow_is_typed_and_described_and_read_by_python(path: Path) -> None:
+    # YAML 1.1 reads the key `on` as a boolean.
+    triggers = yaml.safe_load(path.read_text(encoding="utf-8"))[True]
+    known = {field.replace("_", "-") for kind, _ in ACTIONS.values() for field in kind.__dataclass_fields__}
+
+    for trigger in triggers.values():
+        for name, spec in trigger["inputs"].items():
+            assert spec["type"] in ("string", "boolean", "number"), name
+            assert spec["description"].endswith("."), name
+            assert spec.get("required") or "default" in spec, name
+            assert name in known | GITHUBS_OWN | {"artifact"}, name
+
+
+def test_a_dispatched_run_takes_what_a_call_takes() -> None:
+    triggers = yaml.safe_load(WORKFLOWS[0].read_text(encoding="utf-8"))[True]
+
+    assert triggers["workflow_dispatch"]["inputs"] == triggers["workflow_call"]["inputs"]
+
+
+@pytest.mark.parametrize("name", [*ACTIONS, ".github/workflows/build-envs.yml", ".github/workflows/build-shard.yml"])
+def test_a_description_names_every_choice(name: str) -> None:
+    loaded = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+    inputs = loaded["inputs"] if "inputs" in loaded else loaded[True]["workflow_call"]["inputs"]
+
+    for one, spec in inputs.items():
+        # `enable-cache` says by its sentence that it is yes or no; its third word is what a reader must be told.
+        choices = [word for word in CHOICES.get(one.replace("-", "_"), ()) if word not in ("true", "false")]
+        assert [word for word in choices if not re.search(rf"\b{word}\b", spec["description"])] == [], one
+
+
+# --- how a set of inputs is read
+
+
+@pytest.mark.parametrize("kind", [kind for kind, _ in ACTIONS.values()])
+def test_an_empty_input_is_the_same_as_none(kind: type[Any]) -> None:
+    empty = {f"INPUT_{name.upper()}": " \n" for name in kind.__dataclass_fields__ if name not in GIVEN}
+
+    assert read_inputs(kind, {**empty, **variables(kind)}) == read_inputs(kind, variables(kind))
 
 
 def test_inputs_are_typed_once() -> None:
-    inputs = read_inputs(
-        {
-            "INPUT_CHECK": "false",
-            "INPUT_ACTIVATE_ENVIRONMENT": " true\n",
-            "INPUT_GROUPS": "dev, test\n docs",
-            "INPUT_PYTHON_VERSION": "3.13t",
-        }
-    )
+    given = {
+        "check": "false",
+        "activate_environment": " true\n",
+        "groups": "dev, test\n docs",
+        "python_version": "3.13t",
+    }
 
-    assert inputs == Inputs(
+    assert read_inputs_of("action.yml", **given) == EnvironmentInputs(
         check=False, activate_environment=True, groups=("dev", "test", "docs"), python_version="3.13t"
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "said", "hint"),
-    [
-        ("CHECK", "yes", "'check' is 'yes'", "true, false"),
-        ("CHECK", "True", "'check' is 'True'", "true, false"),
-        ("ENABLE_CACHE", "on", "'enable-cache' is 'on'", "auto, true, false"),
-        ("LOCK_MODE", "lock", "'lock-mode' is 'lock'", "locked, auto, frozen, update"),
-        ("EXPECT_GPU", "1", "'expect-gpu'", "auto, true, false"),
-        ("PYTHON_VERSION", "3", "'python-version' is '3'", "3.12"),
-        ("PYTHON_VERSION", "3.12\n3.13", "more than one line", "strategy.matrix"),
-        ("PYTHON_VERSION", "$(touch pwned)", "'python-version'", "3.12"),
-        ("PYTHON_VERSION", "٣.١٢", "'python-version'", "3.12"),
-        ("PATTERN", "--help", "'pattern' is '--help'", "auto"),
-        ("PATTERN", "uv\nGITHUB_ENV", "more than one line", "strategy.matrix"),
-        ("CACHE_SUFFIX", "a,b", "'cache-suffix'", "letters"),
-        ("CACHE_SUFFIX", "x" * 65, "'cache-suffix'", "64"),
-        ("GROUPS", "dev,--help", "'groups' is '--help'", "dependency groups"),
-        ("GROUPS", "dev $(touch pwned)", "'groups' is '$(touch'", "dependency groups"),
-        ("TEST_COMMAND", "a\nb", "more than one line", "script"),
-        ("WORKING_DIRECTORY", "a\nb", "more than one line", "one value"),
-    ],
-)
-def test_a_wrong_input_is_named_with_its_choices(name: str, value: str, said: str, hint: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        read_inputs({f"INPUT_{name}": value})
+REQUIRED = [(kind, name) for kind, _ in ACTIONS.values() for name in GIVEN if name in kind.__dataclass_fields__]
 
-    assert said in str(caught.value)
-    assert hint in caught.value.hint
+
+@pytest.mark.parametrize(("kind", "name"), [*REQUIRED, (CollectInputs, "leg")])
+def test_a_required_input_that_is_not_given_is_named(kind: type[Any], name: str) -> None:
+    with pytest.raises(UsageError, match=f"input '{name}' is not given"):
+        read_inputs(kind, variables(kind, **{name: ""}))
+
+
+# --- the arguments
 
 
 def test_arguments_are_only_those_that_were_asked_for() -> None:
-    assert action_arguments({}) == ["run", "--project=.", "--pattern=auto"]
-
-
-def test_every_input_becomes_an_argument() -> None:
-    arguments = action_arguments(
-        {
-            "INPUT_PATTERN": "uv",
-            "INPUT_PYTHON_VERSION": "3.12",
-            "INPUT_WORKING_DIRECTORY": "a folder",
-            "INPUT_LOCK_MODE": "frozen",
-            "INPUT_GROUPS": "dev,test",
-            "INPUT_TEST_COMMAND": "pytest -k 'a or b'",
-            "INPUT_EXPECT_GPU": "true",
-            "INPUT_CHECK": "false",
-        }
-    )
-
-    assert arguments == [
+    assert environment_arguments(EnvironmentInputs()) == ["run", "--project=.", "--pattern=auto"]
+    assert leg_arguments(LegInputs(leg="uv-py312-linux-x86_64")) == [
         "run",
-        "--project=a folder",
-        "--pattern=uv",
-        "--python=3.12",
-        "--lock-mode=frozen",
-        "--test-command=pytest -k 'a or b'",
-        "--expect-gpu=true",
-        "--group=dev",
-        "--group=test",
-        "--stages=lock,build,test",
+        "--project=.",
+        "--only=uv-py312-linux-x86_64",
     ]
+    assert plan_arguments(PlanInputs()) == [
+        "plan", "--project=.", "--tier=auto", "--max-legs=256", "--artifact-name=ci-envs",
+    ]  # fmt: skip
 
 
-@given(st.text().filter(lambda text: "\n" not in text.strip() and text.strip()))
-def test_no_value_can_become_a_flag_of_its_own(text: str) -> None:
-    arguments = action_arguments({"INPUT_TEST_COMMAND": text, "INPUT_WORKING_DIRECTORY": text})
+def test_every_input_of_one_environment_becomes_an_argument() -> None:
+    inputs = EnvironmentInputs(
+        pattern="uv", python_version="3.12", working_directory="a folder", lock_mode="frozen", groups=("dev", "test"),
+        test_command="pytest -k 'a or b'", expect_gpu="true", check=False,
+    )  # fmt: skip
 
-    assert all(argument.startswith(("--project=", "--pattern=", "--test-command=")) for argument in arguments[1:])
-
-
-@pytest.mark.parametrize(
-    ("environ", "expected"),
-    [
-        ({"GITHUB_EVENT_NAME": "push", "GITHUB_REF": "refs/heads/main"}, True),
-        ({"GITHUB_EVENT_NAME": "pull_request", "GITHUB_REF": "refs/pull/1/merge"}, True),
-        ({"GITHUB_EVENT_NAME": "push", "GITHUB_REF": "refs/tags/v1"}, False),
-        ({"GITHUB_EVENT_NAME": "release"}, False),
-        ({"GITHUB_EVENT_NAME": "pull_request_target"}, False),
-        ({"GITHUB_EVENT_NAME": "workflow_run"}, False),
-        ({"GITHUB_EVENT_NAME": "push", "RUNNER_ENVIRONMENT": "self-hosted"}, False),
-        ({"GITHUB_EVENT_NAME": "push", "UV_CACHE_DIR": "/elsewhere"}, False),
-    ],
-)
-def test_the_cache_is_left_alone_where_it_could_be_poisoned(environ: dict[str, str], expected: bool) -> None:
-    assert cache_choice(Inputs(), environ)[0] is expected
-    assert cache_choice(Inputs(enable_cache="true"), environ)[0] is True
-    assert cache_choice(Inputs(enable_cache="false"), environ)[0] is False
+    assert environment_arguments(inputs) == [
+        "run", "--project=a folder", "--pattern=uv", "--lock-mode=frozen", "--test-command=pytest -k 'a or b'",
+        "--expect-gpu=true", "--python=3.12", "--group=dev", "--group=test", "--stages=lock,build,test",
+    ]  # fmt: skip
 
 
-# --- files that the runner reads
+def test_every_input_of_a_leg_becomes_an_argument() -> None:
+    inputs = LegInputs(
+        leg="uv-py312-linux-x86_64", matrix="matrices/nightly.yml", working_directory="sub/", lock_mode="auto",
+        as_of="7 days", test_command="pytest", expect_gpu="auto",
+    )  # fmt: skip
+
+    assert leg_arguments(inputs) == [
+        "run", "--project=sub/", "--only=uv-py312-linux-x86_64", "--lock-mode=auto", "--as-of=7 days",
+        "--test-command=pytest", "--expect-gpu=auto", "--", "sub/matrices/nightly.yml",
+    ]  # fmt: skip
 
 
-@given(st.text(alphabet="abc<=\n\r%é:{}$ ") | st.text(alphabet=st.characters(codec="utf-8")))
-def test_the_runner_reads_the_output_that_was_set(tmp_path_factory: pytest.TempPathFactory, value: str) -> None:
-    path = tmp_path_factory.mktemp("out") / "output"
+def test_every_input_of_a_plan_becomes_an_argument() -> None:
+    inputs = PlanInputs(
+        matrix="--help", tier="nightly", strategy="pairwise", matrix_filter=("uv-*", "!*-windows-*"),
+        labels=("envs:all", "good first issue"), changed_only=True, runs_on='{"linux-aarch64": "arm"}',
+        timeout_minutes=30, max_legs=100, artifact_name="app",
+    )  # fmt: skip
 
-    github.set_output("first", value, {"GITHUB_OUTPUT": str(path)})
-    github.set_output("second", "x<<EOF\nci_envs_0\nEOF", {"GITHUB_OUTPUT": str(path)})
-
-    assert read_command_file(path) == {"first": value, "second": "x<<EOF\nci_envs_0\nEOF"}
-
-
-def test_outside_of_actions_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-    github.set_output("a", "b", {})
-    github.export("A", "b", {})
-    github.add_path("b", {})
-    github.summary("b", {})
-
-    assert list(tmp_path.iterdir()) == []
+    assert plan_arguments(inputs) == [
+        "plan", "--project=.", "--tier=nightly", "--max-legs=100", "--artifact-name=app", "--timeout-minutes=30",
+        "--strategy=pairwise", '--runs-on={"linux-aarch64": "arm"}', "--changed-only", "--only=uv-*",
+        "--skip=*-windows-*", "--label=envs:all", "--label=good first issue", "--", "--help",
+    ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", ["a\nPATH=/evil", "a\rb"])
-def test_a_variable_or_folder_with_a_line_end_is_refused(tmp_path: Path, value: str) -> None:
-    environ = {"GITHUB_ENV": str(tmp_path / "env"), "GITHUB_PATH": str(tmp_path / "path")}
-
-    with pytest.raises(ValueError, match="line end"):
-        github.export("NAME", value, environ)
-    with pytest.raises(ValueError, match="line end"):
-        github.add_path(value, environ)
-    assert list(tmp_path.iterdir()) == []
+def test_a_shard_and_a_report_read_the_plan() -> None:
+    assert shard_arguments(ShardInputs(plan="p", shard=0)) == ["plan", "--from=p", "--shard=0", "--github"]
+    assert report_arguments(ReportInputs(plan="p", records="-r")) == ["report", "--plan=p", "--exit-code", "--", "-r"]
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a<<b", "a\nb", "1a", "a="])
-def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
-    environ = {"GITHUB_OUTPUT": str(tmp_path / "out"), "GITHUB_ENV": str(tmp_path / "env")}
-
-    with pytest.raises(ValueError, match="no name"):
-        github.set_output(name, "x", environ)
-    with pytest.raises(ValueError, match="no name"):
-        github.export(name, "x", environ)
-
-
-def test_a_summary_that_does_not_fit_is_cut_at_a_line(tmp_path: Path) -> None:
-    environ = {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
-    github.summary("first", environ)
-
-    github.summary("é line\n" * 200_000, environ)
-    github.summary("one more", environ)
-
-    text = (tmp_path / "summary").read_text(encoding="utf-8")
-    assert len(text.encode()) <= github.SUMMARY_LIMIT
-    assert text.startswith("first\né line\n")
-    assert text.endswith("é line\n\n*Cut: the rest does not fit into a step summary.*\n") or text.count("Cut") == 1
+@pytest.mark.parametrize("name", ACTIONS)
+def test_no_value_of_any_input_becomes_a_flag_or_a_second_argument(name: str) -> None:
+    kind, arguments_of = ACTIONS[name]
+    for field in kind.__dataclass_fields__:
+        for value in HOSTILE:
+            with contextlib.suppress(UsageError):
+                _assert_told_apart(arguments_of(read_inputs(kind, variables(kind, **{field: value}))))
 
 
-# --- workflow commands
+@given(data=st.data())
+def test_no_text_at_all_becomes_a_flag_or_a_second_argument(data: st.DataObject) -> None:
+    kind, arguments_of = ACTIONS[data.draw(st.sampled_from(list(ACTIONS)))]
+    given = data.draw(st.dictionaries(st.sampled_from(list(kind.__dataclass_fields__)), st.text(min_size=1)))
+
+    with contextlib.suppress(UsageError):
+        _assert_told_apart(arguments_of(read_inputs(kind, variables(kind, **given))))
 
 
-def test_an_annotation_escapes_what_ends_a_value() -> None:
-    assert (
-        annotation(FINDING, "sub") == "::warning file=sub/a%2Cb.txt,line=3,title=LOCK001%3A a%2C b%3A c::50%25%0Amore"
-    )
+def _assert_told_apart(arguments: list[str]) -> None:
+    """Every option is one of the verb's own and has its value; no more than one word is left, behind ``--``."""
+    verb, *words = arguments
+    cut = words.index("--") if "--" in words else len(words)
+    for word in words[:cut]:
+        assert word in ALONE or re.match(r"--[a-z-]+=", word), word
+    assert len(words[cut:]) in (0, 2)
+    assert all(len(word.splitlines()) <= 1 for word in words)
+    assert {word.partition("=")[0] for word in words[:cut]} <= _options(verb)
 
 
-def test_an_annotation_without_a_file_has_no_line() -> None:
-    assert annotation(Finding(code="X", severity="info", title="t", message="", line=3)) == "::notice title=X%3A t::t"
-
-
-@given(st.text())
-def test_an_annotation_is_one_line(text: str) -> None:
-    shown = annotation(Finding(code=text, severity="error", title=text, message=text, file=text, line=1), text)
-
-    assert len(shown.splitlines()) == 1
-    assert shown.startswith("::error ")
-    assert shown.partition(" ")[2].count("::") >= 1
-
-
-def test_no_more_annotations_are_made_than_are_shown() -> None:
-    findings = [(FINDING, ".")] * 25 + [(Finding(code="E", severity="error", title="t", message="m"), ".")]
-
-    commands = annotate(findings)
-
-    assert sum(command.startswith("::warning") for command in commands) == 10
-    assert sum(command.startswith("::error") for command in commands) == 1
-
-
-def test_a_group_holds_its_body_whatever_the_body_says() -> None:
-    assert (
-        github.group("a\nb", "x\n::endgroup::\n##[endgroup]\n")
-        == "::group::a b\nx\n: :endgroup::\n## [endgroup]\n::endgroup::"
-    )
-
-
-# --- outputs of the action
-
-
-def test_outputs_say_where_things_are(tmp_path: Path) -> None:
-    root = tmp_path / "repo" / "sub"
-    leg = record(
-        project="app", environment=EnvironmentFacts(path=".ci-envs/envs/x", python="3.12.4", digest="sha256:d")
-    )
-
-    outputs = github.action_outputs(
-        leg, root, root / ".ci-envs/records/x.json", {"GITHUB_WORKSPACE": str(tmp_path / "repo")}
-    )
-
-    assert outputs == {
-        "pattern": "uv",
-        "environment-path": str(root / ".ci-envs/envs/x"),
-        "python-path": str(root / ".ci-envs/envs/x/bin/python"),
-        "python-version": "3.12.4",
-        "lock-file": "sub/app/uv.lock",
-        "lock-digest": "sha256:" + "1" * 64,
-        "environment-digest": "sha256:d",
-        "image": "",
-        "image-digest": "",
-        "record": "sub/.ci-envs/records/x.json",
-        "reproduce-command": leg.reproduce,
-    }
-
-
-def test_outputs_of_a_leg_that_was_not_built_are_empty(tmp_path: Path) -> None:
-    outputs = github.action_outputs(record(lock=None, environment=None), tmp_path, tmp_path / "x.json", {})
-
-    assert {name for name, value in outputs.items() if not value} == {
-        "environment-path", "python-path", "python-version", "lock-file", "lock-digest", "environment-digest",
-        "image", "image-digest",
-    }  # fmt: skip
-
-
-def test_an_image_is_told_by_its_name_and_its_manifests_digest(tmp_path: Path) -> None:
-    leg = record(
-        environment=EnvironmentFacts(image="localhost/ci-envs/0:x", digest="sha256:d"),
-        image=ImageFacts(name="localhost/ci-envs/0:x", id="sha256:i", manifest="sha256:m"),
-    )
-
-    outputs = github.action_outputs(leg, tmp_path, tmp_path / "x.json", {})
-
-    assert (outputs["image"], outputs["image-digest"]) == ("localhost/ci-envs/0:x", "sha256:m")
-    assert (outputs["environment-path"], outputs["environment-digest"]) == ("", "sha256:d")
-
-
-def test_a_runner_has_a_word_of_its_own() -> None:
-    assert github.runner({"RUNNER_OS": "Linux", "RUNNER_ARCH": "X64", "ImageOS": "ubuntu24"}) == "linux-x64-ubuntu24"
-    assert github.runner({}) == "unknown"
+def _options(verb: str) -> set[str]:
+    command = main_group.get_command(click.Context(main_group), verb)
+    assert command is not None
+    return {option for parameter in command.params for option in parameter.opts}

@@ -11,10 +11,13 @@ from tests.support.records import ended, record
 
 from ci_envs.model.image import ImageFacts, SystemFacts
 from ci_envs.model.inventory import Distribution
+from ci_envs.model.plan import LeftOut
 from ci_envs.model.record import Finding
+from ci_envs.model.report import PlanFacts
 from ci_envs.plain import one_line
 from ci_envs.report.markdown import code, fenced, summary
 from ci_envs.report.merge import merge
+from ci_envs.report.planned import without_plan
 
 # The reader that rich brings; it reads tables and raw HTML as GitHub does.
 READER = MarkdownIt("commonmark", {"html": True}).enable("table")
@@ -110,7 +113,8 @@ def test_the_summary_of_a_good_run_says_so() -> None:
     markdown = summary(merge([record()]))
 
     assert markdown.startswith("## Environments: passed\n\n1 passed\n")
-    assert "To see it" not in markdown
+    assert "did not pass" not in markdown
+    assert markdown.endswith("### The same on your machine\n\n```sh\nci-envs run --only uv-py312-linux-x86_64\n```\n")
     assert "3 passed" in markdown
 
 
@@ -121,16 +125,111 @@ def test_each_failed_leg_has_its_command() -> None:
     assert "ci-envs run --only uv" not in markdown
 
 
+def test_legs_that_ended_for_one_reason_are_said_once() -> None:
+    legs = [ended("test", python=f"3.{minor}") for minor in range(8, 13)]
+    markdown = summary(merge([*legs, ended("lock", "broken", pattern="venv", reason="no index")]))
+
+    assert (
+        "- **failed** 5 legs: `test: because`\n- **broken** `venv-py312-linux-x86_64`: `lock: no index`\n" in markdown
+    )
+    assert "| `venv-py312-linux-x86_64` | **broken** |" in markdown
+
+
+def test_a_message_of_many_lines_keeps_them() -> None:
+    tree = "no solution:\n├─ a >=2\n└─ b <1"
+    found = Finding(code="X", severity="error", title="t", message=tree, file="a.in", line=2)
+    markdown = summary(merge([ended("lock", project="app", findings=(found,))]))
+
+    (block,) = [token for token in READER.parse(markdown) if token.type == "fence" and token.info == "text"]
+    assert block.content == f"{tree}\n"
+    assert "- **error** `X` `t`, in `app/a.in:2` (`uv-py312-linux-x86_64-app`)\n" in markdown
+
+
+@given(st.text(alphabet="ab`~ \n\t|<>-*#\\") | st.text())
+def test_a_message_never_leaves_its_item(text: str) -> None:
+    found = Finding(code="X", severity="error", title="t", message=f"a\n{text}\nb")
+    tokens = READER.parse(summary(merge([record(findings=(found,))])))
+
+    assert [token.content for token in tokens if token.type == "fence"][-1] == f"{record().reproduce}\n"
+    assert sum(token.type == "list_item_open" for token in tokens) == 1
+    assert sum(token.type == "heading_open" for token in tokens) == 4
+    assert not any(token.type in ("html_block", "code_block") for token in tokens)
+
+
 def test_a_summary_that_is_too_long_is_cut_between_its_parts_and_says_so() -> None:
     report = merge([ended("test", python=f"3.{minor}") for minor in range(200)])
     whole = summary(report)
 
-    for limit in range(400, 4000, 61):
-        cut = summary(report, limit=limit)
-        assert len(cut.encode()) <= limit
-        assert cut.endswith("The records have all of it.*\n")
-        assert whole.startswith(cut.rpartition("\n*Cut")[0])
-    assert summary(report, limit=len(whole.encode()) + 200) == whole
+    for limit in range(500, 8000, 61):
+        text = summary(report, limit=limit)
+        before, said, after = text.partition(
+            "\n*Cut, since the whole report does not fit here:* the records have all of it.\n"
+        )
+        assert len(text.encode()) <= limit
+        assert said
+        assert whole.startswith(before)
+        assert after.startswith("\n### To see it on your machine\n\n```sh\nci-envs run --only uv-py30-linux-x86_64\n")
+        assert after.endswith(" more.\n")
+    assert summary(report, limit=len(whole.encode()) * 2) == whole
+
+
+def test_what_was_cut_is_in_an_artifact_that_is_named() -> None:
+    report = msgspec.structs.replace(
+        merge([ended("test", python=f"3.{minor}") for minor in range(200)]), plan=PlanFacts(artifact="`own`")
+    )
+
+    assert "the artifact `` `own`-report `` has all of it" in summary(report, limit=2000)
+
+
+def test_the_summary_of_a_plan_says_what_was_planned_and_what_was_left_out() -> None:
+    left = tuple(LeftOut(id=f"uv-py3{n}-linux-x86_64", reason="ends: pairs are elsewhere") for n in range(7))
+    plan = PlanFacts(
+        matrix="m.yml", tier="pull-request", strategy="ends", legs=2, combinations=9, left_out=7, examples=left
+    )
+    markdown = summary(msgspec.structs.replace(merge([record(), record(pattern="venv")]), plan=plan))
+
+    assert "\nPlanned: `m.yml`, tier `pull-request`, strategy `ends`: 2 of 9 legs.\n" in markdown
+    assert "7 of the matrix's legs are not run.\n\n- `uv-py30-linux-x86_64`: `ends: pairs are elsewhere`\n" in markdown
+    assert "- and 2 more, which the plan names\n" in markdown
+    assert "Each other leg: the same with its id.\n\n```sh\nci-envs run --only uv-py312-linux-x86_64\n```\n" in markdown
+
+
+def test_a_skipped_leg_of_a_plan_has_its_command_too() -> None:
+    report = merge([record(), ended("detect", "skipped", pattern="venv")])
+
+    assert "--only venv" not in summary(report)
+    assert summary(msgspec.structs.replace(report, plan=PlanFacts())).endswith("--only venv-py312-linux-x86_64\n```\n")
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_nothing_in_a_plan_gets_out_of_its_code(text: str) -> None:
+    plan = PlanFacts(
+        matrix=text, tier=text, strategy=text, left_out=1, examples=(LeftOut(id=text, reason=text),), artifact=text
+    )
+    report = msgspec.structs.replace(merge([ended("test")]), plan=plan, reason=text, warnings=(text,))
+
+    for limit in (1 << 20, 800):
+        shown = outside_of_code(summary(report, limit=limit))
+        assert not any(word in shown for word in ("evil", "script", "onerror", "everyone", "heading", "tick", "::set"))
+        assert "<" not in shown
+
+
+@given(st.text(), st.text(), st.text())
+def test_any_text_makes_only_the_parts_that_we_made(name: str, reason: str, message: str) -> None:
+    """What a reader of GitHub's dialect sees in it: no link, image or HTML, and no heading or row of anybody else's."""
+    found = Finding(code="X", severity="error", title=name, message=message, file=name)
+    report = merge(
+        [
+            ended("test", reason=reason, reproduce="", findings=(found,), packages={f"p{name}": "1"}),
+            record(pattern="venv", packages={f"p{name}": "2"}, reproduce=""),
+        ]
+    )
+    tokens = READER.parse(summary(report))
+    kinds = {child.type for token in tokens for child in (token, *(token.children or ()))}
+
+    assert not kinds & {"link_open", "image", "html_inline", "html_block", "code_block", "hr", "blockquote_open"}
+    assert sum(token.type == "heading_open" for token in tokens) == 5
+    assert sum(token.type == "tr_open" for token in tokens) == 1 + 2 + 1 + 2
 
 
 def test_many_legs_with_one_version_are_counted() -> None:
@@ -143,6 +242,13 @@ def test_many_legs_with_one_version_are_counted() -> None:
 
 def test_no_legs_make_a_summary_too() -> None:
     assert summary(merge([])) == "## Environments: skipped\n\nno legs\n"
+
+
+def test_a_run_without_a_plan_is_told_how_to_see_why() -> None:
+    assert summary(without_plan("the job that plans\nfailed")) == (
+        "## Environments: broken\n\nno legs\n\n`the job that plans failed`\n\n"
+        "### To see it on your machine\n\n```sh\nci-envs plan\n```\n"
+    )
 
 
 IMAGE = ImageFacts(
@@ -166,6 +272,7 @@ def test_an_image_is_told_in_one_row() -> None:
         "| `Debian GNU/Linux 12 (bookworm), 89 packages` | `privileged` |\n"
     ) in text
     assert text.count("uv-py312-linux-x86_64") == 1
+    assert "| note |" not in text
 
 
 def test_a_report_without_images_has_no_table_of_them() -> None:
@@ -183,7 +290,7 @@ def test_nothing_in_an_image_gets_out_of_its_cell(text: str) -> None:
     assert "<" not in shown
     tokens = READER.parse(markdown)
     assert sum(token.type == "tr_open" for token in tokens) == 2 * 2
-    assert sum(token.type == "td_open" for token in tokens) == 9 + 6
+    assert sum(token.type == "td_open" for token in tokens) == 8 + 6
 
 
 def test_packages_of_the_operating_system_do_not_flood_a_report() -> None:

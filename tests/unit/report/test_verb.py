@@ -9,6 +9,7 @@ from tests.support.records import ended, record
 
 from ci_envs.cli.report_verb import command
 from ci_envs.errors import UsageError
+from ci_envs.model.plan import Plan, PlannedLeg
 from ci_envs.record_files import write_record
 
 if TYPE_CHECKING:
@@ -77,3 +78,65 @@ def test_a_project_without_records_is_told_what_makes_them(tmp_path: Path) -> No
 
     assert isinstance(error, UsageError)
     assert "ci-envs run" in error.hint
+
+
+# --- the legs of a plan
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Path:
+    """A plan of four legs, and the artifacts that they left: one passed, one failed, a truncated record, none."""
+    legs = [record(), ended("test", pattern="venv"), record(python="3.13"), record(python="3.11")]
+    for leg in legs[:2]:
+        write_record(tmp_path / "records" / f"ci-envs-leg-{leg.leg.id}" / "record.json", leg)
+    cut = tmp_path / "records" / f"ci-envs-leg-{legs[2].leg.id}" / "record.json"
+    write_record(cut, legs[2])
+    cut.write_bytes(cut.read_bytes()[:-40])
+    planned = tuple(PlannedLeg(**msgspec.structs.asdict(leg.leg)) for leg in legs)
+    (tmp_path / "plan").mkdir()
+    (tmp_path / "plan" / "plan.json").write_bytes(msgspec.json.encode(Plan(legs=planned, artifact="ci-envs")))
+    return tmp_path
+
+
+def test_each_leg_of_a_plan_is_told_of(artifacts: Path) -> None:
+    result = report("--plan", artifacts / "plan", "--exit-code", "--json", artifacts / "records")
+
+    found = msgspec.json.decode(result.stdout_bytes)
+    assert [(leg["id"], leg["status"], leg["reason"].partition(":")[0]) for leg in found["legs"]] == [
+        ("uv-py312-linux-x86_64", "passed", ""),
+        ("venv-py312-linux-x86_64", "failed", "test"),
+        ("uv-py313-linux-x86_64", "broken", "its record.json is not a record"),
+        ("uv-py311-linux-x86_64", "broken", "no record"),
+    ]
+    assert result.return_value == 8
+    assert report("--plan", artifacts / "plan" / "plan.json", artifacts / "records").return_value == 0
+
+
+def test_the_records_of_the_project_are_those_of_its_plan(project: Path) -> None:
+    planned = (PlannedLeg(**msgspec.structs.asdict(record().leg)),)
+    (project / "plan.json").write_bytes(msgspec.json.encode(Plan(legs=planned)))
+
+    result = report("--project", project, "--plan", project / "plan.json", "--exit-code")
+
+    assert (result.return_value, result.stdout[-18:]) == (0, "\npassed: 1 passed\n")
+
+
+def test_folders_that_are_not_there_leave_every_leg_broken(artifacts: Path) -> None:
+    result = report("--plan", artifacts / "plan", "--exit-code", "--markdown", artifacts / "nowhere")
+
+    assert result.return_value == 1
+    assert "- **broken** 4 legs: `no record`\n" in result.stdout
+    assert "there is nothing at" in result.stdout
+
+
+def test_warnings_are_shown_to_a_person(artifacts: Path) -> None:
+    write_record(artifacts / "records" / "stray" / "record.json", record(python="3.9"))
+
+    said = report("--plan", artifacts / "plan", artifacts / "records").stderr
+
+    assert "stray/record.json is the record of uv-py39-linux-x86_64, which is not planned: it is not counted\n" in said
+
+
+@pytest.mark.parametrize("words", [["--plan", "/nowhere"], ["--plan", "/", "--expect", "x"]])
+def test_a_plan_that_cannot_be_is_a_usage_error(project: Path, words: list[str]) -> None:
+    assert isinstance(report("--project", project, *words).exception, UsageError)
