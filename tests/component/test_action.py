@@ -14,6 +14,8 @@ from tests.support.action_runner import run_action
 
 from ci_envs.command import Command, run
 from ci_envs.github.inputs import EnvironmentInputs
+from ci_envs.machine import arch_name, os_name
+from ci_envs.model.leg import make_leg
 from ci_envs.record_files import read_record
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ pytestmark = [
 
 ROOT = Path(__file__).parents[2]
 ACTION = ROOT / "action.yml"
+LEG_ACTION = ROOT / "actions" / "leg" / "action.yml"
 
 PYPROJECT = """\
 [project]
@@ -177,6 +180,33 @@ def test_the_package_cache_is_restored_and_saved_under_one_key(job: dict[str, st
     assert not Path(wanted["path"]).is_relative_to(job["CI_ENVS_CACHE_DIR"])
     assert result.outputs["cache-key"].startswith("ci-envs-packages-")
     assert (tagged.used, tagged.outputs["cache-key"]) == ({}, "")
+
+
+def test_a_leg_keeps_its_packages_and_its_environment_apart(job: dict[str, str], private_python: str) -> None:
+    repo = Path(job["GITHUB_WORKSPACE"])
+    (repo / "matrices").mkdir()
+    python = f"3.{sys.version_info.minor}"
+    (repo / "matrices" / "default.yml").write_text(f'axes: {{pattern: [uv], python: ["{python}"]}}\n')
+    leg = make_leg(pattern="uv", python=python, os=os_name(), arch=arch_name()).id
+    inputs = {"leg": leg, "cache-environment": "true", "test-command": "python -m unittest discover -s tests"}
+    assert run(Command(argv=(private_python, "-I", "-m", "ci_envs", "lock", "-q"), cwd=repo, env=job))
+
+    first = run_action(LEG_ACTION, inputs, job, given={"tool": {"python": private_python}})
+    # The runner's folder stands for what the cache action brings back; the project's is a new machine's.
+    shutil.rmtree(repo / ".ci-envs")
+    second = run_action(LEG_ACTION, inputs, job, given={"tool": {"python": private_python}})
+
+    assert first.ok, first.log
+    assert second.ok, second.log
+    prepared = first.steps["prepare"]
+    packages = {"path": prepared["cache-dir"], "key": first.outputs["cache-key"]}
+    built = {"path": prepared["environment-dir"], "key": prepared["environment-cache-key"]}
+    wanted = {"Restore the package cache": packages, "Save the package cache": packages}
+    wanted |= {"Restore the environment cache": built, "Save the environment cache": built}
+    assert first.used == second.used == wanted
+    assert not (Path(built["path"]) / leg).exists(), "it was taken"
+    assert second.outputs["environment-digest"] == first.outputs["environment-digest"]
+    assert "uv venv" not in (repo / second.outputs["record"]).parents[1].joinpath("logs", leg, "build.log").read_text()
 
 
 def test_an_activated_environment_is_first_on_the_path(job: dict[str, str], private_python: str) -> None:

@@ -127,9 +127,9 @@ def test_an_environment_has_a_key_of_its_own_where_that_was_asked_for(job: dict[
     packages = outputs(as_leg(job), tmp_path)
     told = outputs(as_leg(job), tmp_path, cache_environment="true")
 
-    assert (packages["environment-key"], packages["environment-dir"]) == ("", "")
+    assert (packages["environment-cache-key"], packages["environment-dir"]) == ("", "")
     assert told["cache-key"] == packages["cache-key"]
-    assert told["environment-key"].startswith("ci-envs-environment-")
+    assert told["environment-cache-key"].startswith("ci-envs-environment-")
     assert told["environment-dir"] != told["cache-dir"]
 
 
@@ -141,19 +141,19 @@ def test_an_environment_is_found_at_its_own_path_alone(job: dict[str, str], tmp_
     second = outputs(as_leg(there), tmp_path, cache_environment="true")
 
     assert second["cache-key"] == first["cache-key"]
-    assert second["environment-key"] not in ("", first["environment-key"])
+    assert second["environment-cache-key"] not in ("", first["environment-cache-key"])
 
 
 def test_what_the_next_job_could_not_prove_has_no_key(job: dict[str, str], tmp_path: Path) -> None:
     change(tmp_path / "repo" / "pyproject.toml", "package = false", "package = true")
 
-    assert outputs(as_leg(job), tmp_path, cache_environment="true", lock_mode="frozen")["environment-key"] == ""
+    assert outputs(as_leg(job), tmp_path, cache_environment="true", lock_mode="frozen")["environment-cache-key"] == ""
 
 
 def test_no_environment_is_kept_where_no_cache_is(job: dict[str, str], tmp_path: Path) -> None:
     told = outputs(as_leg(job), tmp_path, cache_environment="true", enable_cache="false")
 
-    assert (told["cache"], told["environment-key"]) == ("false", "")
+    assert (told["cache"], told["environment-cache-key"]) == ("false", "")
 
 
 def test_a_suffix_keeps_caches_apart(job: dict[str, str], tmp_path: Path) -> None:

@@ -61,6 +61,9 @@ dev = ["pytest>=8"]
 
 [tool.uv]
 package = false
+
+[tool.pytest.ini_options]
+testpaths = ["tests"]
 """,
     "requirements.in": "iniconfig>=2\npytest>=8\n",
     "tests/test_tiny.py": """\
@@ -101,7 +104,7 @@ def locked(github: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     github.repositories[repository.name] = repository
     repository.commit("locks", {WORKFLOW: EIGHT_LINES + "      lock-mode: auto\n"})
     walk = github.start(repository.name, WORKFLOW, push(repository))
-    assert walk.result == "success", walk.log
+    assert walk.result == "success", walk.trouble
     assert walk.artifacts is not None
     found = {}
     for artifact in walk.artifacts.kept.values():
@@ -157,7 +160,7 @@ LEGS = [leg(pattern, python) for pattern in ("uv", "venv") for python in PYTHONS
 def test_a_stranger_with_eight_lines_gets_every_environment(stranger: Stranger) -> None:
     walk = stranger.start()
 
-    assert walk.result == "success", walk.log
+    assert walk.result == "success", walk.trouble
     assert statuses(walk) == dict.fromkeys(LEGS, "passed")
     assert {job.name for job in walk.jobs.values()} >= {
         "envs / Plan",
@@ -197,6 +200,30 @@ def test_the_second_run_finds_the_packages_of_the_first(stranger: Stranger) -> N
     assert statuses(second) == dict.fromkeys(LEGS, "passed")
 
 
+@pytest.mark.parametrize("kind", ["packages", "environment"])
+def test_a_poisoned_cache_is_refused_and_what_it_held_is_made_anew(stranger: Stranger, kind: str) -> None:
+    stranger.repository.commit("kept", {WORKFLOW: EIGHT_LINES + "      cache-environment: true\n"})
+    first, second = stranger.start(), stranger.start()
+    kept = stranger.server.caches.kept
+    for key in [key for key in kept if key[0].startswith(f"ci-envs-{kind}-")]:
+        kept[key] = poisoned(kept[key], b"class IniConfig" if kind == "environment" else b"iniconfig/__init__.py")
+
+    third = stranger.start()
+
+    assert second.annotations == []
+    assert {one.title for one in third.annotations} == {"ENV121: cache was refused"}
+    for walk in (first, second, third):
+        assert statuses(walk) == dict.fromkeys(LEGS, "passed"), walk.trouble
+    steps = [job.step("restore-environment") for job in second.jobs.values() if job.matrix]
+    assert [step.outputs["cache-hit"] for step in steps] == ["true"] * len(LEGS)
+
+
+def poisoned(archive: bytes, word: bytes) -> bytes:
+    """The same archive with the first occurrence of a word changed in what one of its files holds."""
+    content = archive.index(word)
+    return archive[:content] + word.swapcase() + archive[content + len(word) :]
+
+
 @pytest.mark.parametrize("most", [2, 1])
 def test_more_legs_than_a_shard_holds_go_through_shards(
     stranger: Stranger, locked: dict[str, bytes], most: int
@@ -210,7 +237,7 @@ def test_more_legs_than_a_shard_holds_go_through_shards(
 
     walk = stranger.start()
 
-    assert walk.result == "success", walk.log
+    assert walk.result == "success", walk.trouble
     assert walk.job("envs/leg").result == "skipped"
     gathered = {key for key in walk.jobs if key.endswith("/gather")}
     assert gathered == {f"envs/shard ({number})/gather" for number in range(4 // most)}
@@ -234,7 +261,7 @@ def test_one_leg_alone(stranger: Stranger) -> None:
 
     walk = stranger.start()
 
-    assert walk.result == "success", walk.log
+    assert walk.result == "success", walk.trouble
     assert statuses(walk) == {LEGS[0]: "passed"}
 
 
@@ -244,15 +271,13 @@ def test_the_workflow_is_started_by_hand_in_our_own_repository(
     # Its inputs are texts then, numbers too.
     own = Repository.make("org/repro-envs", Path(shutil.copytree(ours.folder, tmp_path / "own", symlinks=True)))
     files = {f"small/{name}": text for name, text in (PROJECT | locked).items() if name != WORKFLOW}
-    own.commit(
-        "a project", {**files, "small/pytest.ini": "[pytest]\n"}
-    )  # else pytest takes the outer project's settings
+    own.commit("a project", files)
     server = Server(github.node, tmp_path / "server", {own.name: own}, share="private-venv.sh")
     inputs = {"working-directory": "small", "max-legs": "1", "matrix-filter": "uv-*"}
 
     walk = server.start(own.name, ".github/workflows/build-envs.yml", workflow_dispatch(own, inputs))
 
-    assert walk.result == "success", walk.reason or walk.log
+    assert walk.result == "success", walk.trouble
     assert statuses(walk) == {name: "passed" for name in LEGS if name.startswith("uv")}
 
 
@@ -281,7 +306,7 @@ def test_our_examples_are_built_by_the_workflow(github: Server, tmp_path: Path) 
 
     walk = github.start(repository.name, WORKFLOW, push(repository))
 
-    assert walk.result == "success", walk.log
+    assert walk.result == "success", walk.trouble
     assert len(statuses(walk)) == 4
     assert set(statuses(walk).values()) == {"passed"}
 
@@ -433,7 +458,7 @@ def test_what_failed_is_tried_again_and_the_newer_record_counts(stranger: Strang
 
     assert first.result == "failure"
     assert set(before.values()) == {"failed"}
-    assert second.result == "success", second.log
+    assert second.result == "success", second.trouble
     assert statuses(second) == dict.fromkeys(LEGS, "passed")
     assert {job.attempt for job in second.jobs.values() if job.matrix} == {2}
     assert second.job("envs/plan").attempt == 1
@@ -453,7 +478,7 @@ def topic(stranger: Stranger, files: dict[str, str], labels: tuple[str, ...] = (
 def test_a_pull_request_that_is_labelled_to_be_skipped_is_green_and_says_why(stranger: Stranger) -> None:
     walk = stranger.start(topic(stranger, {"README.md": "more\n"}, labels=("envs:skip",)))
 
-    assert walk.result == "success", walk.log
+    assert walk.result == "success", walk.trouble
     assert walk.job("envs/leg").result == "skipped"
     assert walk.outputs["envs"]["status"] == "skipped"
     assert "envs:skip" in walk.job("envs/report").summary

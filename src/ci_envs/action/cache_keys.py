@@ -82,7 +82,7 @@ def cache_keys(inputs: EnvironmentInputs | LegInputs, environ: Mapping[str, str]
         return _keys(inputs, environ, state)
     except InterruptedRun:
         raise
-    except CiEnvsError as error:
+    except (CiEnvsError, OSError) as error:
         return CacheKeys(why=f"off: {error}")
     finally:
         remove_tree(state)

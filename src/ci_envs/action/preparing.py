@@ -42,7 +42,7 @@ def prepare(environ: Mapping[str, str] = os.environ) -> None:
     set_output("cache-dir", str(temporary / "ci-envs-packages" / keys.leg) if keys.packages else "", environ)
     set_output("cache-key", keys.packages, environ)
     set_output("environment-dir", str(temporary / "ci-envs-built" / keys.leg) if keys.environment else "", environ)
-    set_output("environment-key", keys.environment, environ)
+    set_output("environment-cache-key", keys.environment, environ)
 
 
 def _inputs(environ: Mapping[str, str]) -> EnvironmentInputs | LegInputs:

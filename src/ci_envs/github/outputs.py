@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from ci_envs.environments.scheme import Scheme
 from ci_envs.github.runner import workspace_path
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def leg_outputs(
         "status": record.status,
         "pattern": record.leg.pattern,
         "environment-path": str(prefix or ""),
-        "python-path": str(prefix / _python(record.leg.os)) if prefix else "",
+        "python-path": str(_python(prefix, record.leg.os)) if prefix else "",
         "python-version": environment.python if environment else "",
         "lock-file": workspace_path(root / record.leg.project / lock.path, environ) if lock else "",
         "lock-digest": lock.digest if lock else "",
@@ -41,5 +42,5 @@ def leg_outputs(
     }
 
 
-def _python(os_name: str) -> str:
-    return "Scripts/python.exe" if os_name == "windows" else "bin/python"
+def _python(prefix: Path, os_name: str) -> Path:
+    return Scheme.of(prefix, platform="win32" if os_name == "windows" else "linux").python

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ci_envs.launchers import is_launcher, without_interpreter
 from ci_envs.model.content import shown
+from ci_envs.plain import one_line
 from ci_envs.record_hashes import recorded_digest
 
 if TYPE_CHECKING:
@@ -38,12 +40,15 @@ def unproven(content: Content, empty: Content, wheels: Iterable[Wheel]) -> Itera
 
     ``empty`` is the environment at the same path before anything was installed.
     """
-    if len(content.sites) != 1:
+    if len(content.sites) > 1:
         yield f"it has {len(content.sites)} folders of packages"
         return
     made = _Made(content)
     for wheel in wheels:
-        made.add(wheel)
+        try:
+            made.add(wheel)
+        except (KeyError, ValueError, csv.Error, zipfile.BadZipFile) as error:
+            yield f"{wheel.path.name} cannot prove it: {one_line(str(error), 80)}"
     for entry in content.entries:
         known = empty.by_path.get(entry.path)
         why = _other_than(entry, known) if known else made.why_not(entry)
@@ -74,7 +79,7 @@ class _Made:
 
     @property
     def site(self) -> str:
-        return self.content.sites[0]
+        return next(iter(self.content.sites), "")
 
     def add(self, wheel: Wheel) -> None:
         """The files of one wheel."""
@@ -89,7 +94,7 @@ class _Made:
                     self.scripts[path] = data
                 else:
                     marked = kind == "scripts" or bool(archive.getinfo(written).external_attr >> 16 & 0o111)
-                    self.files.setdefault(path, set()).add((named.rstrip("="), marked))
+                    self.files.setdefault(path, set()).add((named.rstrip("="), marked and os.name != "nt"))
         # Its entry_points.txt is one of the files that are compared.
         told = next((each.scripts for each in self.content.installed if each.folder == folder), {})
         end = ".exe" if self.content.scripts == "Scripts" else ""

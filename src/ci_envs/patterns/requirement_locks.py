@@ -231,7 +231,7 @@ def _compiled(leg: Leg, work: Work, compiler: Compiler, target: _Target, *, upgr
     with tempfile.TemporaryDirectory(dir=work.temp) as name:
         folder = Path(name)
         output = folder / "compiled.txt"
-        output.write_text(work.project.text(target.path) or "", encoding="utf-8")
+        output.write_text(work.project.text(target.path) or "", encoding="utf-8", newline="")
         stand_ins = _stand_ins(target.lines, folder)
         inputs = (*map(work.project.path, target.files), *stand_ins, *_dynamic(target.dynamic))
         outcome = compiler(work, inputs, output, upgrade=upgrade)
@@ -280,7 +280,7 @@ def _stand_ins(lines: dict[str, list[str]], folder: Path) -> dict[Path, str]:
     made = {}
     for number, (origin, texts) in enumerate(lines.items()):
         path = folder / f"lines-{number}.in"
-        path.write_text("\n".join(texts) + "\n", encoding="utf-8")
+        path.write_text("\n".join(texts) + "\n", encoding="utf-8", newline="")
         made[path] = origin
     return made
 

@@ -3,7 +3,7 @@
     with Node() as node:
         server = Server(node, folder, {"org/repro-envs": ours, "stranger/project": theirs})
         walk = server.start("stranger/project", ".github/workflows/envs.yml", push(theirs))
-        assert walk.result == "success", walk.log
+        assert walk.result == "success", walk.trouble
 
 Files are read by GitHub's own parser and expressions evaluated by GitHub's own package (``tests/support/node``).
 Scripts run under bash with real command files. Only what is in :mod:`stand_ins` is stood in for; whatever else a

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,9 @@ __all__ = ["MOST_OUTPUT", "Place", "run_job"]
 
 #: "Outputs can be a maximum of 1 MB per job", measured as UTF-16 ("Workflow syntax", jobs.<job_id>.outputs).
 MOST_OUTPUT = 1024 * 1024
+
+#: What hosted runners tell of the image that they are made from.
+_IMAGE = {"ImageOS": "ubuntu24", "ImageVersion": "20261101.1.0"}
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,11 @@ def run_job(run: Run, place: Place, job: Mapping[str, Any], made: JobRun, cancel
         raise NotKnownError(f"runs-on {', '.join(sorted(unknown))}: this machine has none of these labels")
     made.permissions = narrowed(place.permissions or {}, job.get("permissions"), called=False)
     made.timeout_minutes = float(scope.value(job.get("timeout-minutes", 360)))
-    state = _state(run, place, job, made, cancel)
-    frame = Frame(place.source, {})
-    made.steps = run_steps(state, frame, job["steps"])
-    made.result = state.status
+    with run.server.machine_folder() as machine:
+        state = _state(run, place, job, made, cancel=cancel, machine=machine)
+        frame = Frame(place.source, {})
+        made.steps = run_steps(state, frame, job["steps"])
+        shutil.move(machine, state.folders["temp"].parent / "work")  # to be looked at, and out of the next job's way
     _set_outputs(state, frame, job, made)
     made.result = state.status
     if made.result == "failure" and scope.value(job.get("continue-on-error", False)):
@@ -77,9 +82,11 @@ def _labels(told: Any) -> tuple[str, ...]:
     raise NotKnownError(f"runs-on: {told}")
 
 
-def _state(run: Run, place: Place, job: Mapping[str, Any], made: JobRun, cancel: threading.Event) -> JobState:
+def _state(
+    run: Run, place: Place, job: Mapping[str, Any], made: JobRun, *, cancel: threading.Event, machine: Path
+) -> JobState:
     server = run.server
-    folders = _folders(run, made)
+    folders = _folders(run, made, machine)
     made.folder = folders["temp"].parent
     contexts = {**place.contexts, **_contexts(run, place, made, folders)}
     asked = Asked(
@@ -89,7 +96,7 @@ def _state(run: Run, place: Place, job: Mapping[str, Any], made: JobRun, cancel:
     env |= Scope(server.node, contexts).texts(job.get("env"))
     return JobState(
         node=server.node,
-        machine={**server.machine, "HOME": str(folders["home"]), "USERPROFILE": str(folders["home"])},
+        machine={**server.machine, **_IMAGE, "HOME": str(folders["home"]), "USERPROFILE": str(folders["home"])},
         folders=folders,
         repositories=server.repositories,
         masks=Masks({name: value for name, value in place.contexts["secrets"].items() if value}),
@@ -111,12 +118,12 @@ def _defaults(scope: Scope, job: Mapping[str, Any]) -> dict[str, str]:
     return scope.texts(told.get("run"))
 
 
-def _folders(run: Run, made: JobRun) -> dict[str, Path]:
+def _folders(run: Run, made: JobRun, machine: Path) -> dict[str, Path]:
     slug = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in made.key)
     root = run.folder / f"{next(run.numbers)}-{slug[:60]}"
     name = run.repository.name.partition("/")[2]
     folders = {"home": root / "home", "temp": root / "temp", "tools": root / "tools"}
-    folders |= {"workspace": root / "work" / name / name, "commands": root / "temp" / "_runner_file_commands"}
+    folders |= {"workspace": machine / name / name, "commands": root / "temp" / "_runner_file_commands"}
     for folder in folders.values():
         folder.mkdir(parents=True)
     return folders

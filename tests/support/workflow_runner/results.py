@@ -75,6 +75,12 @@ class JobRun:
         return "".join(step.log for step in self.all_steps())
 
     @property
+    def told(self) -> str:
+        """The log with what became of the job and of each step."""
+        steps = (f"--- {step.name}: {step.outcome}/{step.conclusion}\n{step.log}" for step in self.all_steps())
+        return "\n".join([f"=== {self.key} ({self.name}): {self.result} {self.reason}", *steps])
+
+    @property
     def annotations(self) -> list[Annotation]:
         """Of all steps."""
         return [one for step in self.all_steps() for one in step.annotations]
@@ -107,12 +113,13 @@ class Walk:
 
     @property
     def log(self) -> str:
-        """Of all jobs, with what became of them: what a failing test prints."""
-        return "\n".join(
-            f"=== {job.key} ({job.name}): {job.result} {job.reason}\n"
-            + "\n".join(f"--- {step.name}: {step.outcome}/{step.conclusion}\n{step.log}" for step in job.all_steps())
-            for job in self.jobs.values()
-        )
+        """Of all jobs, with what became of them."""
+        return "\n".join(job.told for job in self.jobs.values())
+
+    @property
+    def trouble(self) -> str:
+        """Of the jobs that are no success: what a failing test prints."""
+        return "\n".join([self.reason, *(job.told for job in self.jobs.values() if job.result != "success")])
 
     @property
     def annotations(self) -> list[Annotation]:

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from tests.support.workflow_runner.caches import Caches
 from tests.support.workflow_runner.steps import Shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from tests.support.workflow_runner.events import Event
     from tests.support.workflow_runner.node import Node
@@ -80,6 +81,8 @@ class Server:
     caches: Caches = field(default_factory=Caches)
     share: str = ""
     shared: Shared | None = None
+    _busy: set[int] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(9_000_000_001))
 
     def __post_init__(self) -> None:
@@ -92,6 +95,23 @@ class Server:
     def architecture(self) -> str:
         """As the runner names it."""
         return "ARM64" if platform.machine() in ("aarch64", "arm64") else "X64"
+
+    @contextmanager
+    def machine_folder(self) -> Iterator[Path]:
+        """The folder that a job's workspace lies in: the same one for each job that runs alone.
+
+        A workspace has one path on all machines of the service, and what is kept of it from job to job counts on that.
+        """
+        with self._lock:
+            number = next(number for number in itertools.count() if number not in self._busy)
+            self._busy.add(number)
+        folder = self.folder / "machines" / str(number)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)  # of a job that did not come to its end
+            with self._lock:
+                self._busy.discard(number)
 
     def tidy(self) -> None:
         """Removes the folders of all jobs but what is shared, as the service does with its machines."""

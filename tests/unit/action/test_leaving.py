@@ -9,6 +9,7 @@ from tests.support.records import ended, record
 
 from ci_envs.action.__main__ import main
 from ci_envs.action.leaving import leave_results
+from ci_envs.environments.scheme import Scheme
 from ci_envs.model.record import EnvironmentFacts, Finding
 
 STALE = Finding(code="LOCK001", severity="warning", title="stale", message="m", file="uv.lock", line=3)
@@ -33,9 +34,9 @@ def test_an_environment_is_activated_where_that_was_asked_for(job: dict[str, str
     job["INPUT_ACTIVATE_ENVIRONMENT"] = "true"
     leave([record(environment=EnvironmentFacts(path="envs/x", python="3.12.4"))], job)
 
-    prefix = f"{job['GITHUB_WORKSPACE']}/envs/x"
+    prefix = Path(job["GITHUB_WORKSPACE"]) / "envs/x"
     assert Path(job["GITHUB_ENV"]).read_text() == f"VIRTUAL_ENV={prefix}\n"
-    assert Path(job["GITHUB_PATH"]).read_text() == f"{prefix}/bin\n"
+    assert Path(job["GITHUB_PATH"]).read_text() == f"{Scheme.of(prefix).scripts}\n"
 
 
 @pytest.mark.parametrize("leg", [ended("test"), ended("lock", "broken", environment=None)])

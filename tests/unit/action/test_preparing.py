@@ -19,7 +19,7 @@ def test_without_a_cache_there_is_no_key(job: dict[str, str]) -> None:
     prepare({**job, "INPUT_ENABLE_CACHE": "false"})
 
     assert command_outputs(job) == {
-        "cache": "false", "cache-dir": "", "cache-key": "", "environment-dir": "", "environment-key": ""
+        "cache": "false", "cache-dir": "", "cache-key": "", "environment-dir": "", "environment-cache-key": ""
     }  # fmt: skip
 
 

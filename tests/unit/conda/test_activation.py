@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -222,11 +223,12 @@ def test_a_conda_environment_is_active_and_no_virtual_one(tree: CondaTree) -> No
 
 
 def test_a_virtual_environment_is_active_and_no_conda_one(tmp_path: Path) -> None:
-    caller = {"PATH": "/mine/bin:/usr/bin", "CONDA_PREFIX": "/mine", "PYTHONDONTWRITEBYTECODE": "1"}
+    path = os.pathsep.join(("/mine/bin", "/usr/bin"))
+    caller = {"PATH": path, "CONDA_PREFIX": "/mine", "PYTHONDONTWRITEBYTECODE": "1"}
     host = HostEnvironment(tmp_path / "env", caller=caller, bytecode=tmp_path / "bytecode")
 
     assert host.variables == {
-        "PATH": f"{tmp_path}/env/bin:/usr/bin",
+        "PATH": os.pathsep.join((str(host.scheme.scripts), "/usr/bin")),
         "VIRTUAL_ENV": str(tmp_path / "env"),
         "PYTHONPYCACHEPREFIX": str(tmp_path / "bytecode"),
     }

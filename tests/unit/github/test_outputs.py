@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 from tests.support.records import record
 
 from ci_envs.github.outputs import leg_outputs
 from ci_envs.model.image import ImageFacts
+from ci_envs.model.leg import make_leg
 from ci_envs.model.record import EnvironmentFacts
 
 ROOT = Path(__file__).parents[3]
@@ -35,6 +37,16 @@ def test_outputs_say_where_things_are(tmp_path: Path) -> None:
         "record": "sub/.ci-envs/records/x.json",
         "reproduce-command": leg.reproduce,
     }
+
+
+@pytest.mark.parametrize(("kind", "python"), [("venv", "Scripts/python.exe"), ("conda", "python.exe")])
+def test_on_windows_the_interpreter_lies_elsewhere(tmp_path: Path, kind: str, python: str) -> None:
+    prefix = tmp_path / ".ci-envs/envs/x"
+    (prefix / ("conda-meta" if kind == "conda" else "Lib")).mkdir(parents=True)
+    built = record(environment=EnvironmentFacts(path=".ci-envs/envs/x", python="3.12.4", digest="sha256:d"))
+    leg = msgspec.structs.replace(built, leg=make_leg(pattern="uv", python="3.12", os="windows", arch="x86_64"))
+
+    assert leg_outputs(leg, tmp_path, tmp_path / "x.json", {})["python-path"] == str(prefix / python)
 
 
 def test_outputs_of_a_leg_that_was_not_built_are_empty(tmp_path: Path) -> None:

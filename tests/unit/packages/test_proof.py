@@ -69,6 +69,13 @@ def test_an_empty_environment_is_proved_by_itself(prefix: Path) -> None:
     assert judged(prefix) == []
 
 
+def test_an_environment_without_a_package_has_no_folder_for_them(prefix: Path, tmp_path: Path) -> None:
+    (prefix / SITE / "_virtualenv.py").unlink()
+
+    assert judged(prefix) == []
+    assert judged(prefix, a_wheel(tmp_path), installed=()) != []
+
+
 def test_what_no_wheel_brought_is_named(prefix: Path, tmp_path: Path) -> None:
     apple, pear = a_wheel(tmp_path), a_wheel(tmp_path, "pear")
 
@@ -93,6 +100,18 @@ def test_a_member_that_leads_outside_proves_nothing(prefix: Path, tmp_path: Path
     wheel = a_wheel(tmp_path, more={"../../../../outside": b"x"})
 
     assert any("outside" in said for said in judged(prefix, wheel, installed=(a_wheel(tmp_path / "other"),)))
+
+
+def test_a_wheel_that_lacks_what_its_record_lists_proves_nothing(prefix: Path, tmp_path: Path) -> None:
+    wheel = a_wheel(tmp_path)
+    with zipfile.ZipFile(wheel.path) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    with zipfile.ZipFile(wheel.path, "w") as archive:
+        for member, data in members.items():
+            if member != "apple/__init__.py":
+                archive.writestr(member, data)
+
+    assert any(said.startswith(f"{wheel.path.name} cannot prove it: ") for said in judged(prefix, wheel))
 
 
 def test_another_file_under_a_listed_name_is_refused(prefix: Path, tmp_path: Path) -> None:
