@@ -44,7 +44,7 @@ from tests.component.nix_fixtures import (  # noqa: F401 - fixtures, found by th
     nixpkgs,
 )
 from tests.component.program import FRUIT, Program, tidy
-from tests.component.workflow_fixtures import node, ours, server, walk  # noqa: F401 - fixtures, found by their names
+from tests.component.workflow_fixtures import node, ours, walk, workflow_server  # noqa: F401 - fixtures, found by their names
 from tests.support.channel import Channel
 from tests.support.channel_forge import shared_forge
 from tests.support.channel_server import ChannelServer

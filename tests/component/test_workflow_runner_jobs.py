@@ -259,9 +259,9 @@ jobs:
     assert '"result": "success"' in done.job("b").log
 
 
-def test_an_output_that_holds_a_secret_is_not_handed_on(server: Server, walk: Callable[..., Walk]) -> None:
+def test_an_output_that_holds_a_secret_is_not_handed_on(workflow_server: Server, walk: Callable[..., Walk]) -> None:
     # "Reuse workflows" and actions/runner, JobExtension.cs: "Skip output … since it may contain secret."
-    server.secrets = {"KEY": "canary-of-the-key"}
+    workflow_server.secrets = {"KEY": "canary-of-the-key"}
     done = walk(
         """
 on: push
@@ -361,9 +361,11 @@ def call(walk: Callable[..., Walk], caller: str = CALLER, called: str = CALLED) 
     return walk(caller, **{".github/workflows/called.yml": called})
 
 
-def test_a_called_workflow_has_typed_inputs_its_secrets_and_outputs(server: Server, walk: Callable[..., Walk]) -> None:
+def test_a_called_workflow_has_typed_inputs_its_secrets_and_outputs(
+    workflow_server: Server, walk: Callable[..., Walk]
+) -> None:
     # "Reuse workflows": inputs, secrets, outputs; the event is the caller's
-    server.secrets = {"KEY": "canary", "OTHER": "canary of another"}
+    workflow_server.secrets = {"KEY": "canary", "OTHER": "canary of another"}
     done = call(walk)
 
     assert done.result == "success", done.log
@@ -424,11 +426,13 @@ jobs:
     assert done.job("call (2)/inner").name == "Call 3 / Inner"
 
 
-def test_a_workflow_of_another_repository_stands_on_that_repository(server: Server, walk: Callable[..., Walk]) -> None:
+def test_a_workflow_of_another_repository_stands_on_that_repository(
+    workflow_server: Server, walk: Callable[..., Walk]
+) -> None:
     # "Reuse workflows": `$/` and `./` in a called workflow are of the called repository, the checkout is the caller's
     other = Repository.make(
         "org/tools",
-        server.folder.parent / "repositories" / "tools",
+        workflow_server.folder.parent / "repositories" / "tools",
         {
             ".github/workflows/outer.yml": """
 on: {workflow_call: {}}
@@ -460,7 +464,7 @@ runs:
     git(other.folder, "tag", "v1")
     sha = other.sha("v1")
     other.commit("later", {"act/word": "of a later commit\n"})
-    server.repositories[other.name] = other
+    workflow_server.repositories[other.name] = other
 
     done = walk(
         "on: push\njobs:\n  j:\n    uses: org/tools/.github/workflows/outer.yml@v1\n",
@@ -493,12 +497,12 @@ def test_a_group_that_waits_for_itself_is_refused(walk: Callable[..., Walk]) -> 
 # --- events
 
 
-def test_the_event_must_start_the_workflow(server: Server, walk: Callable[..., Walk]) -> None:
+def test_the_event_must_start_the_workflow(workflow_server: Server, walk: Callable[..., Walk]) -> None:
     done = walk(f"on: schedule\njobs:\n  a:\n{JOB}".replace("schedule", "{schedule: [{cron: '0 3 * * *'}]}"))
-    repository = server.repositories["stranger/project"]
+    repository = workflow_server.repositories["stranger/project"]
 
     assert "push does not start this workflow" in done.reason
-    assert server.start(repository.name, FILE, schedule(repository)).result == "success"
+    assert workflow_server.start(repository.name, FILE, schedule(repository)).result == "success"
 
 
 FACTS = """
@@ -519,16 +523,16 @@ jobs:
 """
 
 
-def test_the_facts_of_each_event(server: Server, walk: Callable[..., Walk]) -> None:
+def test_the_facts_of_each_event(workflow_server: Server, walk: Callable[..., Walk]) -> None:
     # "Variables reference", default environment variables; "Webhook events and payloads"
     pushed = walk(FACTS)
-    repository = server.repositories["stranger/project"]
+    repository = workflow_server.repositories["stranger/project"]
     git(repository.folder, "checkout", "-q", "-b", "topic")
     repository.commit("topic", {"x": "1"})
     git(repository.folder, "checkout", "-q", "main")
     git(repository.folder, "tag", "v2")
-    asked = server.start(repository.name, FILE, pull_request(repository, "topic", labels=["envs:skip"]))
-    released = server.start(repository.name, FILE, release(repository, "v2"))
+    asked = workflow_server.start(repository.name, FILE, pull_request(repository, "topic", labels=["envs:skip"]))
+    released = workflow_server.start(repository.name, FILE, release(repository, "v2"))
 
     lines = pushed.job("a").log.splitlines()
     assert lines[0] == "push refs/heads/main main branch []"
@@ -541,7 +545,7 @@ def test_the_facts_of_each_event(server: Server, walk: Callable[..., Walk]) -> N
     assert released.job("a").log.splitlines()[0] == "release refs/tags/v2 v2 tag []"
 
 
-def test_inputs_of_a_run_by_hand_are_texts_but_booleans(server: Server, walk: Callable[..., Walk]) -> None:
+def test_inputs_of_a_run_by_hand_are_texts_but_booleans(workflow_server: Server, walk: Callable[..., Walk]) -> None:
     # "Contexts reference", inputs: "the inputs context preserves Boolean values as Booleans instead of converting them
     # to strings"; so a number is none where a called workflow wants one.
     text = """
@@ -561,9 +565,9 @@ jobs:
     with: {count: '${{ inputs.count }}'}
 """
     call(walk, text)
-    repository = server.repositories["stranger/project"]
-    done = server.start(repository.name, FILE, workflow_dispatch(repository, {"flag": "false"}))
-    wrong = server.start(repository.name, FILE, workflow_dispatch(repository, {"mode": "c"}))
+    repository = workflow_server.repositories["stranger/project"]
+    done = workflow_server.start(repository.name, FILE, workflow_dispatch(repository, {"flag": "false"}))
+    wrong = workflow_server.start(repository.name, FILE, workflow_dispatch(repository, {"mode": "c"}))
 
     assert done.job("show").log == '{\n  "flag": false,\n  "count": "3",\n  "mode": "a"\n}\n'
     assert "input 'count' is '3', and a number is meant" in done.job("call").reason
@@ -573,7 +577,7 @@ jobs:
 # --- attempts
 
 
-def test_trying_again_runs_what_failed_and_what_needs_it(server: Server, walk: Callable[..., Walk]) -> None:
+def test_trying_again_runs_what_failed_and_what_needs_it(workflow_server: Server, walk: Callable[..., Walk]) -> None:
     # "Re-run workflows and jobs": "Re-run failed jobs … and all dependent jobs"; the commit and the run's id stay
     text = """
 on: push
@@ -594,8 +598,8 @@ jobs:
     steps: [{run: 'echo "$GITHUB_RUN_ID ${{ needs.good.outputs.at }} ${{ needs.leg.result }}"'}]
 """
     first = walk(text)
-    repository = server.repositories["stranger/project"]
-    second = server.start(repository.name, FILE, push(repository), again=first)
+    repository = workflow_server.repositories["stranger/project"]
+    second = workflow_server.start(repository.name, FILE, push(repository), again=first)
 
     assert results(first) == {"good": "success", "leg (0)": "success", "leg (1)": "failure", "last": "success"}
     assert {key: job.attempt for key, job in second.jobs.items()} == {"good": 1, "leg (0)": 1, "leg (1)": 2, "last": 2}
@@ -603,7 +607,7 @@ jobs:
     assert second.job("last").log == f"{first.run_id} 1 success\n"
 
 
-def test_trying_again_goes_into_called_workflows(server: Server, walk: Callable[..., Walk]) -> None:
+def test_trying_again_goes_into_called_workflows(workflow_server: Server, walk: Callable[..., Walk]) -> None:
     called = """
 on: {workflow_call: {}}
 jobs:
@@ -612,8 +616,8 @@ jobs:
   end: {needs: bad, if: always(), runs-on: ubuntu-24.04, steps: [{run: 'true'}]}
 """
     first = call(walk, "on: push\njobs:\n  call: {uses: ./.github/workflows/called.yml}\n", called)
-    repository = server.repositories["stranger/project"]
-    second = server.start(repository.name, FILE, push(repository), again=first)
+    repository = workflow_server.repositories["stranger/project"]
+    second = workflow_server.start(repository.name, FILE, push(repository), again=first)
 
     assert first.result == "failure"
     assert second.result == "success"

@@ -151,7 +151,7 @@ def test_a_pattern_puts_one_match_straight_and_several_into_folders(
     assert log == found if 0 < many < 7 else log.count("/f\n") == many
 
 
-def test_an_artifact_that_is_not_there_or_is_cut_fails(server: Server, jobs: Callable[..., Walk]) -> None:
+def test_an_artifact_that_is_not_there_or_is_cut_fails(workflow_server: Server, jobs: Callable[..., Walk]) -> None:
     # download-artifact, src/download-artifact.ts: not found; digest-mismatch is an error by default
     done = jobs(f"- {{uses: {DOWNLOAD}, with: {{name: n}}}}")
     assert "not found for name: n" in errors(done.job("a"))[0]
@@ -160,7 +160,7 @@ def test_an_artifact_that_is_not_there_or_is_cut_fails(server: Server, jobs: Cal
         for one in run.artifacts.kept.values():
             one.archive = one.archive[:-9]
 
-    repository = server.repositories["stranger/project"]
+    repository = workflow_server.repositories["stranger/project"]
     text = f"""
 on: push
 jobs:
@@ -175,7 +175,7 @@ jobs:
     from tests.support.workflow_runner.events import push
 
     repository.commit("more", {FILE: text})
-    done = server.start(repository.name, FILE, push(repository), after_job=cut)
+    done = workflow_server.start(repository.name, FILE, push(repository), after_job=cut)
     assert "digest validation failed" in errors(done.job("b"))[0]
 
 
@@ -199,7 +199,9 @@ def test_a_cache_is_found_by_its_key_in_a_later_job_and_a_later_run(jobs: Callab
     assert later.job("b").step("s").log.endswith("none\n[]\n")
 
 
-def test_saving_never_fails_a_job_and_never_changes_what_is_there(server: Server, jobs: Callable[..., Walk]) -> None:
+def test_saving_never_fails_a_job_and_never_changes_what_is_there(
+    workflow_server: Server, jobs: Callable[..., Walk]
+) -> None:
     # actions/cache, src/saveImpl.ts: warnings only; caches cannot be changed ("Dependency caching reference")
     done = jobs(
         f"{cache('save', 'k')}",
@@ -213,17 +215,17 @@ def test_saving_never_fails_a_job_and_never_changes_what_is_there(server: Server
     assert "do(es) not exist" in done.job("a").annotations[0].message
     assert "Unable to reserve cache" in done.job("c").annotations[0].message
     assert done.job("d").step("s").log == "1\n"
-    assert len(server.caches.kept) == 1
+    assert len(workflow_server.caches.kept) == 1
 
 
 # --- checkout, setup-*
 
 
 def test_a_checkout_has_the_commit_as_much_history_as_asked_for_and_nothing_uncommitted(
-    server: Server, jobs: Callable[..., Walk]
+    workflow_server: Server, jobs: Callable[..., Walk]
 ) -> None:
     # actions/checkout, README: fetch-depth, "Number of commits to fetch. 0 indicates all history"
-    repository = server.repositories["stranger/project"]
+    repository = workflow_server.repositories["stranger/project"]
     for number in range(3):
         repository.commit(f"{number}", {"f": f"{number}\n"})
     (repository.folder / ".gitignore").write_text("ignored\n")
@@ -241,10 +243,12 @@ def test_a_checkout_has_the_commit_as_much_history_as_asked_for_and_nothing_unco
     assert logs[0][1:] == ["f", "0"]
 
 
-def test_another_repository_may_be_checked_out_into_a_folder(server: Server, jobs: Callable[..., Walk]) -> None:
+def test_another_repository_may_be_checked_out_into_a_folder(
+    workflow_server: Server, jobs: Callable[..., Walk]
+) -> None:
     # docs/github.md, for servers that do not know $/: the workflow's own repository at its own commit
-    other = Repository.make("org/tools", server.folder.parent / "tools", {"t": "1\n"})
-    server.repositories[other.name] = other
+    other = Repository.make("org/tools", workflow_server.folder.parent / "tools", {"t": "1\n"})
+    workflow_server.repositories[other.name] = other
     sha = other.sha("HEAD")
     other.commit("later", {"t": "2\n"})
 

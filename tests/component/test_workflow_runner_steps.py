@@ -120,7 +120,7 @@ def test_variables_of_all_levels_and_what_steps_set_for_later_ones(job: Callable
     mkdir "$RUNNER_TEMP/first" "$RUNNER_TEMP/second"
     printf 'echo mine' > "$RUNNER_TEMP/second/mytool"; chmod +x "$RUNNER_TEMP/second/mytool"
     printf '%s\\n' "$RUNNER_TEMP/first" "$RUNNER_TEMP/second" >> "$GITHUB_PATH"
-    echo "one=1" >> "$GITHUB_OUTPUT"; echo "# S" >> "$GITHUB_STEP_SUMMARY"
+    printf 'one=1\\ntwo<<E=F\\na=b<<c\\nE=F\\n' >> "$GITHUB_OUTPUT"; echo "# S" >> "$GITHUB_STEP_SUMMARY"
 - id: see
   run: |
     echo "$W $J $S [$NEW] ${{ env.J }}"
@@ -133,7 +133,7 @@ def test_variables_of_all_levels_and_what_steps_set_for_later_ones(job: Callable
     assert done.result == "success", done.log
     assert done.step("set").log == "w j s []\n"
     assert done.step("see").log == "w new mainj [a\nb] new\nmine\n1\n"
-    assert done.step("set").outputs == {"one": "1"}
+    assert done.step("set").outputs == {"one": "1", "two": "a=b<<c"}
     assert done.summary == "# S\n"
 
 
@@ -182,7 +182,7 @@ def test_a_variable_of_more_than_128_kib_starts_nothing(job: Callable[..., JobRu
 
 
 def test_nothing_of_this_process_reaches_a_job(
-    server: Server, job: Callable[..., JobRun], monkeypatch: pytest.MonkeyPatch
+    workflow_server: Server, job: Callable[..., JobRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOME_TOKEN", "canary")
     done = job("- {run: env}")
@@ -210,7 +210,8 @@ runs:
       env: {WORD: "${{ inputs.word }}"}
       run: |
         echo "$WORD ${{ inputs.number }} [$OUTER] [$INPUT_WORD] ${GITHUB_ACTION_PATH##*/}"
-        echo "said=$WORD" >> "$GITHUB_OUTPUT"; echo "LATER=later" >> "$GITHUB_ENV"
+        echo "said=$WORD" >> "$GITHUB_OUTPUT"
+        printf 'LATER=later\\nOUTER=changed\\n' >> "$GITHUB_ENV"
     - uses: $/actions/inner
       with: {fails: "${{ inputs.number }}"}
     - {id: bad, shell: bash, run: "exit ${{ inputs.number }}"}
@@ -223,13 +224,13 @@ description: d
 inputs: {fails: {description: d, required: true}}
 runs:
   using: composite
-  steps: [{id: inner, shell: bash, run: 'echo "inner ${GITHUB_ACTION_PATH##*/} [$LATER]"'}]
+  steps: [{id: inner, shell: bash, run: 'echo "inner ${GITHUB_ACTION_PATH##*/} [$LATER] [$OUTER]"'}]
 """
 USE = """
 - {id: use, uses: $/actions/outer, with: {number: NUMBER}, env: {OUTER: of the step}}
 - id: after
   if: always()
-  run: echo "${{ steps.use.outputs.said }} ${{ steps.use.outcome }} [${{ steps.say.outputs.said }}] $LATER"
+  run: echo "${{ steps.use.outputs.said }} ${{ steps.use.outcome }} [${{ steps.say.outputs.said }}] $LATER $OUTER"
 """
 
 
@@ -242,13 +243,13 @@ def test_a_composite_action(job: Callable[..., JobRun], number: int, result: str
 
     assert done.result == result, done.log
     assert done.step("say").log == f"of the default {number} [of the step] [] outer\n"
-    assert done.step("inner").log == "inner inner [later]\n"
+    assert done.step("inner").log == "inner inner [later] [of the step]\n"
     assert done.step("use").outputs == {"said": "of the default", "status": result}
     assert (done.step("plain").outcome, done.step("always").outcome) == (
         "success" if number == 0 else "skipped",
         "success",
     )
-    assert done.step("after").log == f"of the default {result} [] later\n"
+    assert done.step("after").log == f"of the default {result} [] later changed\n"
 
 
 def test_an_input_that_an_action_has_not_is_a_warning(job: Callable[..., JobRun]) -> None:

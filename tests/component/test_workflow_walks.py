@@ -201,7 +201,10 @@ def test_the_second_run_finds_the_packages_of_the_first(stranger: Stranger) -> N
 
 
 @pytest.mark.parametrize("kind", ["packages", "environment"])
-def test_a_poisoned_cache_is_refused_and_what_it_held_is_made_anew(stranger: Stranger, kind: str) -> None:
+def test_a_poisoned_cache_is_refused_and_what_it_held_is_made_anew(
+    stranger: Stranger, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stranger.server, "parallel", 1)  # each job's workspace has the same path then, as on GitHub
     stranger.repository.commit("kept", {WORKFLOW: EIGHT_LINES + "      cache-environment: true\n"})
     first, second = stranger.start(), stranger.start()
     kept = stranger.server.caches.kept

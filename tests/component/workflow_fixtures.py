@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.support.workflow_runner.results import Walk
 
-__all__ = ["node", "ours", "server", "walk"]
+__all__ = ["node", "ours", "walk", "workflow_server"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,23 +36,23 @@ def node() -> Node:
 
 
 @pytest.fixture
-def server(node: Node, tmp_path: Path) -> Server:
+def workflow_server(node: Node, tmp_path: Path) -> Server:
     """With one repository, ``stranger/project``, that is empty."""
     repository = Repository.make("stranger/project", tmp_path / "repositories" / "project")
     return Server(node, tmp_path / "server", {repository.name: repository})
 
 
 @pytest.fixture
-def walk(server: Server) -> Callable[..., Walk]:
+def walk(workflow_server: Server) -> Callable[..., Walk]:
     """Commits a workflow and further files to ``stranger/project`` and runs it for a push."""
 
     def walked(workflow: str, **files: str) -> Walk:
-        repository = server.repositories["stranger/project"]
+        repository = workflow_server.repositories["stranger/project"]
         path = ".github/workflows/test.yml"
         repository.commit(
             "workflow", {path: workflow, **{name.replace("__", "/"): text for name, text in files.items()}}
         )
-        return server.start(repository.name, path, push(repository))
+        return workflow_server.start(repository.name, path, push(repository))
 
     return walked
 

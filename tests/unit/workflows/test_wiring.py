@@ -84,6 +84,14 @@ def test_every_action_that_reads_inputs_is_looked_at(ours: Repository) -> None:
     assert {step.env["CI_ENVS_ACTION"] for step in acting(ours)} == KINDS.keys()
 
 
+def test_every_step_is_isolated_and_prints_what_the_runner_reads(ours: Repository) -> None:
+    # The runner reads UTF-8; on Windows a program that is not told writes the system's code page.
+    started = [step for step in acting(ours) if step.run]
+    assert len(started) == len(acting(ours)) > len(KINDS)
+    for step in started:
+        assert step.run.startswith('"$CI_ENVS_PYTHON" -I -X utf8 -m ci_envs.action '), step
+
+
 def test_every_step_hands_on_the_inputs_that_are_read_and_no_others(ours: Repository) -> None:
     for step in acting(ours):
         kind = step.env["CI_ENVS_ACTION"]
