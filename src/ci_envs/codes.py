@@ -36,6 +36,7 @@ CODES: dict[str, str] = {
     "ENV143": "What was installed of a conda package is not what the package held that the lock's hash names.",
     "ENV150": "An environment could not be built, and this file, or this line of it, is why.",
     "ENV151": "A stage ended with an error that is about this file.",
+    "ENV152": "A tool that this file makes necessary is not on the machine.",
     "ENV201": "An installed distribution's own requirements are not met: what `pip check` reports.",
     "ENV210": "A dependency of a conda package is not met by what is installed.",
     "ENV211": "pip or uv has installed a distribution over the one that a conda package brought.",
@@ -109,4 +110,5 @@ CODES: dict[str, str] = {
     "NIX023": "A flake asks for a variable of the machine, and gets an empty answer.",
     "NIX030": "A binary cache was damaged; what was damaged was not used.",
     "NIX031": "Paths in a binary cache are signed by nobody that is trusted; they were not used.",
+    "TEST001": "A test of the project failed; of many the first ones are told of.",
 }

@@ -261,10 +261,14 @@ class Progress:
     Elsewhere: a whole line for each stage that ends. A leg that fails is followed by the end of its log, in one piece.
     """
 
-    def __init__(self, log: Callable[[str, str], Path] | None = None, total: int = 0) -> None:
+    def __init__(
+        self, log: Callable[[str, str], Path] | None = None, total: int = 0, unmatched: Sequence[str] = ()
+    ) -> None:
         #: Gives the log of a leg id's stage.
         self._log = log
         self._total = total
+        #: Workflow commands after which no problem matcher reads the lines that follow.
+        self._unmatched = unmatched
         self._done = 0
         self._running: dict[str, _Running] = {}
         self._live: Live | None = None
@@ -341,7 +345,10 @@ class Progress:
         if not lines:
             return ""
         if in_actions():
-            return "\n" + group(f"{record.leg.id}: the end of the log of {stage.name}", "\n".join(lines))
+            # A place that a finding names would be told of twice.
+            before = self._unmatched if any(finding.code == "TEST001" for finding in record.findings) else ()
+            folded = group(f"{record.leg.id}: the end of the log of {stage.name}", "\n".join(lines))
+            return "".join(f"\n{line}" for line in (*before, folded))
         shown = [f"  | {without_commands(line)}" for line in lines]
         return "\n".join(["", *shown, f"  the whole log: {_safe(str(path))}"])
 

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ci_envs.errors import BrokenError, BuildError, LockError, UsageError
+from ci_envs.errors import BrokenError, BuildError, LockError, ToolMissing, UsageError
 from ci_envs.model.record import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ci_envs.errors import CiEnvsError
+    from ci_envs.model.detect import Evidence
 
 __all__ = ["error_finding", "with_advice"]
 
 
-def error_finding(error: CiEnvsError, leg_id: str, known: Sequence[Finding] = ()) -> Finding | None:
+def error_finding(
+    error: CiEnvsError, leg_id: str, known: Sequence[Finding] = (), evidence: Sequence[Evidence] = ()
+) -> Finding | None:
     """The finding for an error; ``None`` where it names no file, or an error is ``known`` for its place.
 
-    Nothing in it names the leg: what ends twelve legs in one line is one piece of news.
+    A tool that is missing is told of at the file that describes what it is needed for, the first ``evidence``. Nothing
+    in a finding names the leg: what ends twelve legs in one line is one piece of news.
     """
+    if isinstance(error, ToolMissing) and not error.file and evidence:
+        message = with_advice(error.message, error.hint, leg_id)
+        return Finding(
+            code="ENV152", severity="error", title="a tool is missing", message=message, file=evidence[0].file
+        )
     if not error.file or isinstance(error, BrokenError):
         return None
     if any((one.severity, one.file, one.line) == ("error", error.file, error.line) for one in known):

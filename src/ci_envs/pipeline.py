@@ -243,7 +243,7 @@ class _LegRun:
             exit_code=error.exit_code if error and status in ("failed", "broken") else 0,
         )
         self.note(stages=(*self.record.stages, stage), reason=f"not finished: {name} was the last stage")
-        if error is not None and status == "failed":
+        if error is not None and (status == "failed" or isinstance(error, ToolMissing)):
             self.point_at(error)
         self.gather()
         if self.begun or status != "passed":
@@ -278,7 +278,7 @@ class _LegRun:
     def point_at(self, error: CiEnvsError) -> None:
         """Makes an error that names a file a finding there, so that it can be shown beside the line."""
         known = self.work.findings if self.work is not None else ()
-        found = error_finding(error, self.order.leg.id, known)
+        found = error_finding(error, self.order.leg.id, known, self.record.evidence)
         if found is None:
             return
         if self.work is not None:

@@ -7,13 +7,12 @@ times, each run replaces the report of the one before it, and the last is counte
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 import time
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
-from xml.etree import ElementTree as ET
 
 import msgspec
 
@@ -26,6 +25,7 @@ from ci_envs.model.detect import TestCommand
 from ci_envs.model.record import TestCounts
 from ci_envs.plain import plain
 from ci_envs.suite import test_command
+from ci_envs.suite_results import Results, located, read_junit, read_unittest, tells_of_tests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,11 +41,6 @@ __all__ = ["run_tests", "told"]
 #: What pytest exits with where it collected no tests, and unittest from Python 3.12 on where it ran none:
 #: https://docs.pytest.org/en/stable/reference/exit-codes.html, https://docs.python.org/3/library/unittest.html
 _NO_TESTS = 5
-
-# The end of what unittest's runner writes: "Ran 3 tests in 0.001s", then "FAILED (failures=1, skipped=1)".
-_RAN = re.compile(r"^Ran ([0-9]+) tests? in ", re.MULTILINE)
-_RESULTS = re.compile(r"^(?:OK|FAILED|NO TESTS RAN)(?: \((.*)\))?$", re.MULTILINE)
-_COUNT = re.compile(r"([a-z ]+)=([0-9]+)")
 
 
 def run_tests(
@@ -65,8 +60,13 @@ def run_tests(
     shared = {"PYTEST_XDIST_AUTO_NUM_WORKERS": str(workers)}
     outcome = _run(work, environment, chosen, junit, shared | _said(work.environ))
     _keep_own_report(work, chosen.argv, junit, started)
-    counts = msgspec.structs.replace(
-        _counted(junit, outcome, chosen, work),
+    results, reported = _results(junit, outcome, chosen)
+    _tell_failures(work, results)
+    counts = TestCounts(
+        passed=results.passed,
+        failed=results.failed,
+        skipped=results.skipped,
+        junit=work.layout.shown(junit) if reported else "",
         command=shlex.join(chosen.argv),
         evidence=chosen.evidence,
         why=chosen.why,
@@ -146,43 +146,32 @@ def _keep_own_report(work: Work, argv: tuple[str, ...], junit: Path, started: fl
             shutil.copyfile(path, junit)
 
 
-def _counted(junit: Path, outcome: Outcome, chosen: TestCommand, work: Work) -> TestCounts:
-    found = _read_junit(junit) if junit.is_file() else None
-    if found is not None:
-        return msgspec.structs.replace(found, junit=work.layout.shown(junit))
-    return _read_unittest(plain(outcome.stderr)) if chosen.runner == "unittest" else TestCounts()
+def _results(junit: Path, outcome: Outcome, chosen: TestCommand) -> tuple[Results, bool]:
+    """What is known of the tests, and whether the report says so."""
+    if junit.is_file() and (found := read_junit(junit)) is not None:
+        return found, True
+    told = read_unittest(plain(outcome.stderr)) if chosen.runner == "unittest" else None
+    return told or Results(), False
 
 
-def _read_junit(junit: Path) -> TestCounts | None:
-    """Counts by test case, since suites may be nested and then each counts what is below it.
-
-    ``None`` where the file ends too early: its writer was killed, and a part is not told for the whole.
-    """
-    passed = failed = skipped = 0
-    try:
-        for _, case in ET.iterparse(junit):  # noqa: S314 - expat ends entity bombs since 2.4.1
-            if case.tag != "testcase":
-                continue
-            said = {child.tag for child in case}
-            failed += bool(said & {"failure", "error"})
-            skipped += said & {"failure", "error", "skipped"} == {"skipped"}
-            passed += not said & {"failure", "error", "skipped"}
-            case.clear()
-    except ET.ParseError:
-        return None
-    return TestCounts(passed=passed, failed=failed, skipped=skipped)
+def _tell_failures(work: Work, results: Results) -> None:
+    """TEST001 for each test that failed, on the line to look at, as far as they are told of."""
+    for failure in results.failures:
+        file, line = located(failure, partial(_own_file, work))
+        what = f"{failure.name}: {failure.message}" if failure.message else failure.name
+        work.find("TEST001", "error", "a test failed", what, file=file, line=line)
+    if more := results.failed - len(results.failures):
+        work.find("TEST001", "error", "more tests failed", f"and {more} more, which the test's log has")
 
 
-def _read_unittest(text: str) -> TestCounts:
-    """https://docs.python.org/3/library/unittest.html#unittest.TextTestRunner; the last run that is told of."""
-    runs = list(_RAN.finditer(text))
-    results = _RESULTS.search(text, runs[-1].end()) if runs else None
-    if results is None:
-        return TestCounts()
-    named = {name.strip(): int(number) for name, number in _COUNT.findall(results[1] or "")}
-    failed = sum(named.get(name, 0) for name in ("failures", "errors", "unexpected successes"))
-    skipped = named.get("skipped", 0) + named.get("expected failures", 0)
-    return TestCounts(passed=max(0, int(runs[-1][1]) - failed - skipped), failed=failed, skipped=skipped)
+def _own_file(work: Work, written: str) -> str:
+    """A file as a runner has written it, relative to the project; empty where it is none of the project's own."""
+    root = work.project.root
+    path = root / written
+    if not path.is_relative_to(root) or path.is_relative_to(work.layout.state) or "site-packages" in path.parts:
+        return ""
+    name = path.relative_to(root).as_posix()
+    return name if work.project.exists(name) else ""
 
 
 def _error(counts: TestCounts, outcome: Outcome, work: Work) -> CiEnvsError | None:
@@ -202,5 +191,5 @@ def _error(counts: TestCounts, outcome: Outcome, work: Work) -> CiEnvsError | No
 
 def _ran_none(counts: TestCounts, outcome: Outcome) -> bool:
     """Whether a runner that tells its tests has run none to its end. Before Python 3.12 unittest exits with 0 then."""
-    tells = bool(counts.junit) or bool(_RAN.search(plain(outcome.stderr)))
+    tells = bool(counts.junit) or tells_of_tests(plain(outcome.stderr))
     return tells and not counts.passed and not counts.failed and (bool(outcome) or outcome.returncode == _NO_TESTS)

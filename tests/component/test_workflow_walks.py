@@ -345,17 +345,31 @@ def test_a_failing_test_is_red_and_named_with_its_line(stranger: Stranger) -> No
     walk = stranger.start()
 
     only_failed(walk, lambda name: True)
-    for name in LEGS:  # the problem matcher's annotations, of the job that ran the tests
-        assert errors(walk, f"envs / {name}") == [("tests/test_tiny.py", "5")], walk.log
+    assert errors(walk, "envs/report") == [("tests/test_tiny.py", "5")], walk.job("envs/report").annotations
+    assert all(errors(walk, f"envs / {name}") == [] for name in LEGS), "told of twice"
+    (found,) = [one for one in report(walk)["findings"] if one["code"] == "TEST001"]
+    assert (found["file"], found["line"], found["legs"]) == ("tests/test_tiny.py", 5, LEGS)
     summary = walk.job("envs/report").summary
+    assert "tests.test_tiny.test_adds" in summary
     assert all(f"**failed** `{name}`: `test: 1 of 1 tests failed" in summary for name in LEGS), summary
+
+
+def test_what_no_runner_tells_of_a_problem_matcher_sees(stranger: Stranger) -> None:
+    files = {"smoke.py": "def begin():\n    raise ValueError('no')\n\nbegin()\n"}
+    stranger.repository.commit("smoke", {**files, "ci-envs.yml": "test: {command: python smoke.py}\n"})
+
+    walk = stranger.start()
+
+    only_failed(walk, lambda name: True)
+    for name in LEGS:
+        assert errors(walk, f"envs / {name}") == [("smoke.py", "2")], walk.log
 
 
 def test_a_tool_that_is_missing_is_red_and_says_how_to_get_it(stranger: Stranger) -> None:
     matrix = MATRIX + 'include:\n  - {pattern: guix, python: "3.12"}\n'
-    stranger.repository.commit(
-        "guix", {"matrices/default.yml": matrix, "manifest.scm": "(specifications->manifest '())\n"}
-    )
+    channels = f'(list (channel (name \'guix) (url "https://example.invalid/guix") (commit "{"1" * 40}")))\n'
+    files = {"manifest.scm": "(specifications->manifest '())\n", "channels.scm": channels}
+    stranger.repository.commit("guix", {"matrices/default.yml": matrix, **files})
     assert shutil.which("guix") is None
 
     walk = stranger.start()
@@ -363,7 +377,8 @@ def test_a_tool_that_is_missing_is_red_and_says_how_to_get_it(stranger: Stranger
     missing = next(name for name in statuses(walk) if name.startswith("guix"))
     assert walk.result == "failure"
     assert {name for name, status in statuses(walk).items() if status != "passed"} == {missing}
-    assert "guix" in reason(walk, missing)
+    assert "there is no guix here" in reason(walk, missing)
+    assert ("channels.scm", "") in errors(walk, "envs/report"), walk.job("envs/report").annotations
     assert missing in walk.job("envs/report").summary
 
 

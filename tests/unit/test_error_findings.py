@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from ci_envs.error_findings import error_finding, with_advice
-from ci_envs.errors import BrokenError, BuildError, CheckError, CiEnvsError, LockError, UsageError
+from ci_envs.errors import BrokenError, BuildError, CheckError, CiEnvsError, LockError, ToolMissing, UsageError
+from ci_envs.model.detect import Evidence
 from ci_envs.model.record import Finding
 
 LEG = "uv-py312-linux-x86_64"
@@ -43,3 +44,13 @@ def test_a_finding_says_what_to_run_and_nothing_of_its_leg() -> None:
     assert with_advice("it is stale", HINT, LEG) == "it is stale. Renew it with: ci-envs lock --python=3.12"
     assert with_advice("did you mean a?", "", LEG) == "did you mean a?"
     assert with_advice("did you mean a?", "loosen it", LEG) == "did you mean a? Loosen it"
+
+
+def test_a_tool_that_is_missing_is_told_of_where_it_is_asked_for() -> None:
+    error = ToolMissing("there is no nix here", hint="install it")
+    found = error_finding(error, LEG, evidence=[Evidence(file="flake.nix", key="devShells"), Evidence(file="b")])
+    assert found is not None
+    assert (found.code, found.file, found.line, found.message) == (
+        "ENV152", "flake.nix", 0, "there is no nix here. Install it",
+    )  # fmt: skip
+    assert error_finding(error, LEG) is None

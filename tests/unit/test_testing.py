@@ -85,6 +85,40 @@ def test_a_test_that_fails_is_told_with_the_exit_code_and_the_log(tmp_path: Path
     assert (ran.error.hint, ran.error.exit_code) == (LOG, 8)
 
 
+def test_each_failure_is_a_finding_on_its_line(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_x.py").touch()
+    text = "def test_f():\n>  assert 0\nE  assert 0\n\ntests/test_x.py:7: AssertionError"
+    case = f'<testcase classname="tests.test_x" name="test_f"><failure message="assert 0">{text}</failure></testcase>'
+    outside = case.replace("test_f", "test_g").replace("tests/test_x.py:7", "/usr/lib/x.py:8")
+
+    ran = Ran(tmp_path, said(code=1), suites(PASSED, case, outside.replace("tests.test_x", "elsewhere")))
+
+    assert [(found.code, found.file, found.line, found.message) for found in ran.work.findings] == [
+        ("TEST001", "tests/test_x.py", 7, "tests.test_x.test_f: assert 0"),
+        ("TEST001", "", 0, "elsewhere.test_g: assert 0"),
+    ]
+
+
+def test_of_many_failures_the_last_finding_says_how_many_more(tmp_path: Path) -> None:
+    ran = Ran(tmp_path, said(code=1), suites(*[FAILED] * 25))
+
+    assert len(ran.work.findings) == 21
+    assert ran.work.findings[-1].message == "and 5 more, which the test's log has"
+
+
+def test_what_lies_in_the_state_or_among_packages_is_no_file_of_the_project(tmp_path: Path) -> None:
+    names = (".ci-envs/envs/x/a.py", "lib/site-packages/b.py", "../c.py", "no such.py")
+    for name in names[:2]:
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    cases = [FAILED.replace("long", f"{name}:3: Error") for name in names]
+
+    ran = Ran(tmp_path, said(code=1), suites(*cases))
+
+    assert {(found.file, found.line) for found in ran.work.findings} == {("", 0)}
+
+
 def test_a_failure_is_one_whatever_the_command_exits_with(tmp_path: Path) -> None:
     ran = Ran(tmp_path, said(code=0), suites(PASSED, FAILED), command=["sh", "-c", "pytest || true"])
     assert message(ran.error) == "1 of 2 tests failed; sh -c 'pytest || true' exited with 0"

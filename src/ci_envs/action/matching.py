@@ -20,17 +20,18 @@ __all__ = ["matcher_files", "problem_matchers"]
 
 
 @contextmanager
-def problem_matchers(project: Path, environ: Mapping[str, str] = os.environ) -> Iterator[None]:
-    """Adds them, and removes them at the end; nothing where this is no leg of ours, or nobody wants them."""
-    if not _wanted(environ):
-        yield
-        return
-    files = matcher_files(project, environ)
+def problem_matchers(project: Path, environ: Mapping[str, str] = os.environ) -> Iterator[tuple[str, ...]]:
+    """Adds them, and removes them at the end; nothing where this is no leg of ours, or nobody wants them.
+
+    Gives the commands that remove them, for whoever prints what they are not to read.
+    """
+    files = matcher_files(project, environ) if _wanted(environ) else []
+    removal = tuple(f"::remove-matcher owner={owner}::" for path in files for owner in _owners(path))
     console.show_commands(f"::add-matcher::{path}" for path in files)
     try:
-        yield
+        yield removal
     finally:
-        console.show_commands(f"::remove-matcher owner={owner}::" for path in files for owner in _owners(path))
+        console.show_commands(removal)
 
 
 def matcher_files(project: Path, environ: Mapping[str, str] = os.environ) -> list[Path]:

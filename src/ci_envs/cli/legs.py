@@ -29,14 +29,19 @@ class Done(NamedTuple):
     code: int
 
 
-def carry_out(orders: Sequence[Order], *, jobs: int, as_json: bool, by_name: frozenset[str]) -> Done:
-    """Runs the legs and shows the report. ``by_name`` are legs that were asked for by their whole id."""
+def carry_out(
+    orders: Sequence[Order], *, jobs: int, as_json: bool, by_name: frozenset[str], unmatched: Sequence[str] = ()
+) -> Done:
+    """Runs the legs and shows the report. ``by_name`` are legs that were asked for by their whole id.
+
+    ``unmatched`` are workflow commands after which no problem matcher reads what is shown.
+    """
     from ci_envs.report.merge import exit_code, merge
     from ci_envs.running import run_legs
 
     layout = orders[0].layout
     layout.prepare()
-    with console.Progress(layout.log, total=len(orders)) as progress:
+    with console.Progress(layout.log, total=len(orders), unmatched=unmatched) as progress:
         records, interrupted = run_legs(orders, jobs=jobs, observer=progress)
     report = merge(records, () if interrupted else [order.leg.id for order in orders])
     if as_json:

@@ -103,8 +103,8 @@ def command(
         job=job_facts(project),
     )
     todo = orders_for(asked)
-    with problem_matchers(todo.orders[0].project_folder):
-        done = carry_out(todo.orders, jobs=asked.jobs, as_json=as_json, by_name=named(asked))
+    with problem_matchers(todo.orders[0].project_folder) as unmatched:
+        done = carry_out(todo.orders, jobs=asked.jobs, as_json=as_json, by_name=named(asked), unmatched=unmatched)
     for row in todo.left_out if not only and not as_json else ():
         console.show_detail(f"left out: {row.id}: {row.reason or 'excluded'}")
     _leave(done, todo.layout, project, markdown)
