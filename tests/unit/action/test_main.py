@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import yaml
 from tests.support.action_runner import read_command_file
+from tests.support.hostile import HOSTILE
 from tests.support.planned_legs import planned
 from tests.support.records import record
 
@@ -33,20 +34,9 @@ STEPS: dict[str, tuple[str, dict[str, str]]] = {
     "collect": ("actions/leg/action.yml", {"leg": LEG.id}),
 }
 
-HOSTILE = (
-    "$(touch pwned)",
-    "`touch pwned`",
-    "; touch pwned #",
-    '"; touch pwned; "',
-    "a\ntouch pwned",
-    "a\r\nGITHUB_ENV",
-    "${{ github.token }}",
-    "--help",
-    "-rf",
-    "--",
-    "x<<EOF\npwned=1\nEOF",
+HOSTILE_HERE = (
+    *HOSTILE,
     "::set-output name=plan::pwned",
-    "../../pwned",
     "*",
     '{"plan": {"result": "::error::x"}}',
     '{"linux-x86_64": "::set-env name=PATH::pwned"}',
@@ -180,7 +170,7 @@ def test_a_report_without_its_plan_is_broken_and_says_why(job: Job) -> None:
     assert job.held("GITHUB_OUTPUT")["status"] == "broken"
 
 
-@pytest.mark.parametrize("value", HOSTILE)
+@pytest.mark.parametrize("value", HOSTILE_HERE)
 @pytest.mark.parametrize("step", STEPS)
 def test_no_value_of_any_input_leaves_its_place(
     job: Job, step: str, value: str, capsys: pytest.CaptureFixture[str]
