@@ -619,6 +619,72 @@ def test_a_container_that_somebody_removes_is_told(
     assert environment.run(["echo", "again"]).stdout == "again\n", "there is another one"
 
 
+def test_an_end_that_the_engine_tells_late_is_waited_for(
+    engine_facts: EngineFacts, environment: ContainerEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel ends what runs in a container before its first process, and engines tell of each by itself."""
+    environment.run(["true"])
+    really_run, really_alive, told_from = LiveContainer.run, LiveContainer.alive, [float("inf")]
+
+    def ends_first(self: LiveContainer, *asked: Any) -> Ended:
+        if told_from[0] < float("inf"):
+            return really_run(self, *asked)
+        engine_facts.engine.client.api.remove_container(self.id, force=True)
+        told_from[0] = time.monotonic() + 0.5
+        return Ended(-9)
+
+    monkeypatch.setattr(LiveContainer, "run", ends_first)
+    monkeypatch.setattr(LiveContainer, "alive", lambda self: time.monotonic() < told_from[0] or really_alive(self))
+
+    with pytest.raises(BrokenError, match="ended while running sleep in it"):
+        environment.run(["sleep", "60"])
+    assert environment.run(["echo", "again"]).stdout == "again\n", "there is another one"
+
+
+def test_a_command_that_failed_as_its_container_went_has_no_answer(
+    engine_facts: EngineFacts, environment: ContainerEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that has lost sight of a command says 255, as containerd does."""
+    environment.run(["true"])
+
+    def lost(self: LiveContainer, *_: Any) -> Ended:
+        engine_facts.engine.client.api.remove_container(self.id, force=True)
+        return Ended(255)
+
+    monkeypatch.setattr(LiveContainer, "run", lost)
+
+    with pytest.raises(BrokenError, match="ended while running sleep in it"):
+        environment.run(["sleep", "60"])
+
+
+def test_a_command_that_was_killed_alone_is_told_at_once(environment: ContainerEnvironment) -> None:
+    environment.run(["true"])
+    begun = time.monotonic()
+
+    outcome = environment.run([*SH, "kill -9 $$"])
+
+    assert outcome.returncode == -9
+    assert time.monotonic() - begun < 2, "its container goes on, which is not waited for"
+
+
+def test_a_command_that_the_engine_has_not_begun_yet_is_not_taken_for_one_that_has_ended(
+    environment: ContainerEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment.run(["true"])
+    api = environment.engine.client.api
+    really, asked = api.exec_inspect, []
+
+    def behind(identity: str) -> dict[str, Any]:
+        asked.append(identity)
+        code = None if environment.engine.kind == "docker" else 0
+        return {"Running": False, "ExitCode": code, "Pid": 0} if len(asked) == 1 else really(identity)
+
+    monkeypatch.setattr(api, "exec_inspect", behind)
+
+    assert environment.run([*SH, "sleep 2; exit 7"]).returncode == 7
+    assert len(asked) > 1
+
+
 def test_a_container_that_is_gone_before_a_command_is_made_anew(
     engine_facts: EngineFacts, environment: ContainerEnvironment
 ) -> None:

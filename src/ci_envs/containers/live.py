@@ -35,6 +35,10 @@ _FIRST_ASK_SECONDS = 0.005
 #: How long the end of a container is waited for.
 _END_SECONDS = 20.0
 
+#: How much later than the end of a command an engine may tell of the end of its container, which came before it. Docker
+#: waits for up to 2 s in between: for the streams, in ProcessEvent of its daemon/monitor.go.
+_LATE_SECONDS = 3.0
+
 #: 128 + N is what runtimes answer where signal N ended a process; those above are real-time signals, which none does.
 _LAST_SIGNAL = 31
 #: In a container it is Linux' number, also where ci-envs runs on a system that knows no such signal.
@@ -182,7 +186,9 @@ class LiveContainer:
             at_end = pump.ended.wait(min(_ASK_SECONDS, left))
             with self._asking("tell how a command ended", began=True):
                 told: dict[str, Any] = self._api.exec_inspect(identity)
-            if not told.get("Running"):
+            # One that the engine has yet to begin does not run either.
+            begun = at_end or told.get("Pid") or told.get("ExitCode")
+            if begun and not told.get("Running"):
                 # What it left behind may hold its streams.
                 pump.ended.wait(command.DRAIN_SECONDS)
                 return told
@@ -263,15 +269,35 @@ class LiveContainer:
             return self._engine.kind == "docker" and self._has_event("oom")
         if returncode != -_SIGKILL and self._engine.kind == "docker" and not self._oom_told:
             return False
-        stdout, stderr = (Capture(None, Redactor(), 64 * 1024) for _ in range(2))
-        try:
-            self.run(Request(("cat", *_OOM_FILES), timeout=_ASIDE_SECONDS), stdout, stderr)
-        except (CiEnvsError, OSError, ContainerGone):
+        told = self._oom_counted()
+        if told is None:
             return returncode == -_SIGKILL and self._oom_told
-        count = sum(map(int, _OOM_KILLS.findall(stdout.text())))
+        count = sum(map(int, _OOM_KILLS.findall(told)))
         with self._lock:
             more, self._oom_kills = count > self._oom_kills, max(count, self._oom_kills)
         return more
+
+    def _oom_counted(self) -> str | None:
+        """What the kernel's counters say; ``None`` where no command runs in it."""
+        stdout, stderr = (Capture(None, Redactor(), 64 * 1024) for _ in range(2))
+        try:
+            ended = self.run(Request(("cat", *_OOM_FILES), timeout=_ASIDE_SECONDS), stdout, stderr)
+        except (CiEnvsError, OSError, ContainerGone):
+            return None
+        return stdout.text() if ended.returncode != -_SIGKILL else None
+
+    def outlives(self, returncode: int) -> bool:
+        """Whether it goes on after a command in it that ended so.
+
+        Where a container ends, the kernel kills all that runs in it before its first process is gone, and the engine
+        tells of each end by itself. A container whose first process ends can run no other any more.
+        """
+        deadline = time.monotonic() + _LATE_SECONDS
+        while self.alive():
+            if returncode != -_SIGKILL or self._oom_counted() is not None or time.monotonic() > deadline:
+                return True
+            time.sleep(_FIRST_ASK_SECONDS)
+        return False
 
     def _has_event(self, action: str) -> bool:
         """Whether the engine remembers this of the container, which may be gone."""

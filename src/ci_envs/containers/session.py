@@ -378,7 +378,7 @@ class Session:
         if code == -9 and not timed_out and container.ended == TIME_LIMIT:
             return None
         oom = self._oom(container, code) if code and not timed_out else ""
-        if code == -9 and not timed_out and not oom and not container.alive():
+        if code and not timed_out and not oom and not container.outlives(code):
             self._forget(container)
             raise BrokenError(f"the container of {self.image} ended {what} in it")
         for capture in captures:
