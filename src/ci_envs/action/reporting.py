@@ -81,9 +81,9 @@ def _why_no_plan(inputs: ReportInputs) -> str:
 
     from ci_envs.plan_files import read_plan
 
-    result = _results(inputs.results).get("plan", "")
-    if result in _ENDED:
-        return f"the job that plans {_ENDED[result]}: nobody knows which legs there should be"
+    ended = _ENDED.get(inputs.plan_result)
+    if ended:
+        return f"the job that plans {ended}: nobody knows which legs there should be"
     try:
         read_plan(Path(inputs.plan))
     except UsageError as error:
@@ -93,20 +93,6 @@ def _why_no_plan(inputs: ReportInputs) -> str:
 
 #: What GitHub says of a job that did not succeed ("Contexts reference", needs.<job_id>.result).
 _ENDED = {"failure": "failed", "cancelled": "was cancelled", "skipped": "was skipped"}
-
-
-def _results(text: str) -> dict[str, str]:
-    """The results of the jobs before, by job id: of GitHub's ``needs`` context, or ``{"plan": {"result": ...}}``."""
-    from ci_envs.decoding import decode
-
-    try:
-        return {name: job.result for name, job in decode(text or "{}", dict[str, _Job]).items()}
-    except msgspec.MsgspecError as error:
-        raise UsageError(f"input 'results' is no `needs` context: {error}", hint="hand on toJSON(needs)") from error
-
-
-class _Job(msgspec.Struct):
-    result: str = ""
 
 
 # --- annotations

@@ -10,9 +10,6 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from ci_envs.decoding import decode
 from ci_envs.errors import UsageError
 from ci_envs.plain import one_line
 
@@ -30,6 +27,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "enable_cache": ("auto", *_BOOLEANS),
     "expect_gpu": ("auto", *_BOOLEANS),
     "lock_mode": ("locked", "auto", "frozen", "update"),
+    # https://docs.github.com/en/actions/reference/workflows-and-actions/contexts#needs-context
+    "plan_result": ("success", "failure", "cancelled", "skipped"),
     "strategy": ("all", "pairwise", "ends"),
     "tier": ("auto", "pull-request", "nightly", "release", "all"),
 }
@@ -112,16 +111,6 @@ def _number(low: int, high: int) -> Reader:
     return read
 
 
-def _results(name: str, text: str) -> str:
-    """The jobs before, as GitHub's ``needs`` context has them: kept as it is where it is an object of objects."""
-    try:
-        decode(text, dict[str, dict[str, Any]])
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-        hint = "give JSON in the form of toJSON(needs)"
-        raise UsageError(f"input {spelt(name)} is no JSON of jobs: {error}", hint=hint) from error
-    return text
-
-
 def _refused(name: str, text: str, hint: str) -> UsageError:
     return UsageError(f"input {spelt(name)} is {one_line(text, 60)!r}", hint=hint)
 
@@ -143,7 +132,6 @@ _READERS: dict[str, Reader] = {
     "max_legs": _number(1, 256),
     "pattern": _word(r"[a-z][a-z0-9-]*", "uv, venv, conda, ... or auto"),
     "python_version": _word(r"(pypy)?\d+\.\d+t?", "for example 3.12, 3.13t or pypy3.10"),
-    "results": _results,
     # 90 is the most of a public repository, 400 of a private one.
     "retention_days": _number(0, 400),
     # 256 shards, counted from 0.

@@ -100,11 +100,11 @@ class ShardInputs:
 
 @dataclass(frozen=True, slots=True)
 class ReportInputs:
-    """Of ``actions/report``; ``results`` is GitHub's ``needs`` context as JSON."""
+    """Of ``actions/report``; ``plan_result`` is that of the job that planned, as GitHub's ``needs`` context has it."""
 
     plan: str = ""
     records: str = ""
-    results: str = ""
+    plan_result: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,7 @@ def test_the_outputs_of_a_plan_are_a_matrix_for_a_job(job: Job) -> None:
         ("plan", "tier", "pull_request"),
         ("plan", "max-legs", "257"),
         ("shard", "shard", "first"),
-        ("report", "results", "success"),
+        ("report", "plan-result", "failed"),
         ("collect", "leg", "../.."),
     ],
 )

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -11,9 +10,6 @@ from tests.support.records import ended, record
 
 from ci_envs.action.__main__ import main
 from ci_envs.action.reporting import leave_report
-from ci_envs.action.reporting import report as report_step
-from ci_envs.errors import UsageError
-from ci_envs.github.inputs import ReportInputs
 from ci_envs.github.step_files import SUMMARY_LIMIT
 from ci_envs.model.plan import Plan, PlannedLeg
 from ci_envs.model.record import Finding, JobFacts
@@ -132,7 +128,7 @@ def step(job: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "CI_ENVS_ACTION": "report",
         "INPUT_PLAN": str(tmp_path / "plan"),
         "INPUT_RECORDS": str(tmp_path / "records"),
-        "INPUT_RESULTS": json.dumps({"plan": {"result": "success", "outputs": {}}, "leg": {"result": "failure"}}),
+        "INPUT_PLAN_RESULT": "success",
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -166,8 +162,9 @@ def test_the_record_of_another_run_is_none(step: dict[str, str], tmp_path: Path)
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"INPUT_RESULTS": '{"plan": {"result": "failure"}}'}, "the job that plans failed"),
-        ({"INPUT_RESULTS": '{"plan": {"result": "cancelled"}}'}, "the job that plans was cancelled"),
+        ({"INPUT_PLAN_RESULT": "failure"}, "the job that plans failed"),
+        ({"INPUT_PLAN_RESULT": "cancelled"}, "the job that plans was cancelled"),
+        ({"INPUT_PLAN_RESULT": "skipped"}, "the job that plans was skipped"),
         ({"INPUT_PLAN": "/nowhere"}, "there is no plan that can be read: /nowhere: there is no such plan"),
         ({"INPUT_PLAN": __file__}, "is not a plan"),
     ],
@@ -185,12 +182,3 @@ def test_without_a_plan_the_step_fails_and_says_why(
     assert said in summary
     assert command_outputs(step)["status"] == "broken"
     assert Path(command_outputs(step)["report"], "report.json").is_file()
-
-
-@pytest.mark.parametrize("results", ["[]", "{", '{"plan": 3}', '{"plan": {"result": 3}}'])
-def test_results_that_are_none_are_a_usage_error(results: str, tmp_path: Path) -> None:
-    def verb() -> Any:
-        pytest.fail("the verb must not run")
-
-    with pytest.raises(UsageError, match="input 'results'"):
-        report_step(ReportInputs(plan=str(tmp_path), records=str(tmp_path), results=results), verb, {})

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import unicodedata
 from typing import Any
 
@@ -30,7 +29,7 @@ from ci_envs.github.input_values import CHOICES, read_value
         ("timeout_minutes", "7200", 7200),
         ("test_command", "pytest -k 'a or b'\t-q", "pytest -k 'a or b'\t-q"),
         ("working_directory", "a folder/ünï", "a folder/ünï"),
-        ("results", '{"plan": {"result": "success"}}', '{"plan": {"result": "success"}}'),
+        ("plan_result", "cancelled", "cancelled"),
     ],
 )
 def test_a_value_is_of_its_kind(name: str, text: str, value: Any) -> None:
@@ -75,9 +74,7 @@ def test_a_value_is_of_its_kind(name: str, text: str, value: Any) -> None:
         ("matrix", "a\x1b[2Jb", "control character", "one line"),
         ("as_of", "a\rb", "control character", "one line"),
         ("test_command", "a\u2028b", "control character", "one line"),
-        ("results", "[]", "'results' is no JSON of jobs", "toJSON(needs)"),
-        ("results", '{"plan": "success"}', "'results' is no JSON of jobs", "toJSON(needs)"),
-        ("results", "{" * 100_000, "'results' is no JSON of jobs", "toJSON(needs)"),
+        ("plan_result", "failed", "'plan-result' is 'failed'", "success, failure, cancelled, skipped"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_the_input_takes(name: str, text: str, said: str, hint: str) -> None:
@@ -102,19 +99,3 @@ def test_what_is_let_through_is_one_line(text: str) -> None:
         assert read_value("test_command", text) == text
         assert len(text.splitlines()) <= 1
         assert not {unicodedata.category(letter) for letter in text.replace("\t", "")} & {"Cc", "Zl", "Zp"}
-
-
-@given(
-    st.recursive(
-        st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
-    )
-)
-def test_results_are_taken_or_refused_whatever_they_are(value: Any) -> None:
-    text = json.dumps(value)
-    jobs = isinstance(value, dict) and all(isinstance(job, dict) for job in value.values())
-    try:
-        assert read_value("results", text) == text
-    except UsageError:
-        assert not jobs
-    else:
-        assert jobs
