@@ -90,9 +90,12 @@ def test_a_spec_that_cannot_be_locked_is_shown_at_its_line(case: SolverCase, con
     check(case, mine.do("run", "--stages=lock", "-q"))
 
 
+EXTRA_IN_FILE = ({"requirements.in": "sugar\nplum[cream,jam]\n"}, "requirements.in:2")
 EXTRA = {
-    "venv": ({"requirements.in": "sugar\nplum[cream,jam]\n"}, "requirements.in:2"),
+    "venv": ("venv", *EXTRA_IN_FILE),
+    "uv pip": ("uv", *EXTRA_IN_FILE),
     "uv": (
+        "uv",
         {
             "pyproject.toml": '[project]\nname = "bowl"\nversion = "1"\nrequires-python = ">=3.11"\n'
             'dependencies = [\n  "sugar",\n  "plum[cream]",\n]\n'
@@ -102,11 +105,10 @@ EXTRA = {
 }
 
 
-@pytest.mark.parametrize("tool", EXTRA)
+@pytest.mark.parametrize(("tool", "files", "place"), EXTRA.values(), ids=EXTRA)
 def test_an_extra_that_is_not_there_is_a_warning_at_its_line(
-    tool: str, sour_env: dict[str, str], tmp_path: Path
+    tool: str, files: dict[str, str], place: str, sour_env: dict[str, str], tmp_path: Path
 ) -> None:
-    files, place = EXTRA[tool]
     ran = run_verb(
         ["run", f"--pattern={tool}", f"--python={PYTHON}", "--stages=lock", "-q"],
         sour_env,

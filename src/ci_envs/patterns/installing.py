@@ -144,7 +144,8 @@ def uv_compile(
     work: Work, inputs: tuple[Path, ...], output: Path, *, upgrade: bool, env: dict[str, str] | None = None
 ) -> Outcome:
     """``uv pip compile``: a requirements lock with hashes, in the leg's resolution and up to the policy's instant."""
-    words: list[str | Path] = ["pip", "compile", "--generate-hashes", "--no-header", "--quiet"]
+    # Not --quiet, under which it warns of nothing; so it prints the lock, too, and the log has it.
+    words: list[str | Path] = ["pip", "compile", "--generate-hashes", "--no-header"]
     words += ["--no-emit-index-url", "--no-emit-find-links", *_target(work)]
     words += ["--resolution", work.leg.resolution, "--output-file", output, *inputs]
     words += ["--upgrade"] if upgrade else []

@@ -65,10 +65,7 @@ def also_at(work: Work, title: str, other: Requirement, first: Requirement) -> N
 
 
 def tell_missing_extras(work: Work, outcome: Outcome) -> None:
-    """A finding for each extra that was asked for and is not there: uv and pip warn of it, and lock without it.
-
-    ``uv pip compile`` prints the lock unless it is told to be quiet, and then warns of nothing.
-    """
+    """A finding for each extra that was asked for and is not there: uv and pip warn of it, and lock without it."""
     for name, extra in missing_extras(outcome.output):
         for one in work.direct:
             if one.name == name and one.dialect == "pep508" and extra in _extras(one):
