@@ -82,6 +82,9 @@ _PINS = (
 # The parts of pip's log that it keeps from its streams when it is quiet, each behind a time of day.
 _LOG_TIME = re.compile(r"^\d{4}-\d\d-\d\dT[\d:,]+ {1,3}")
 _FETCH = "Could not fetch URL "
+_FETCH_OF = re.compile(rf"{_FETCH}\S*/(?P<name>[^\s/]+)/?: ")
+#: What pip has found for a name, where that is nothing at all.
+_NONE_SEEN = re.compile(r"\s*Given no hashes to check 0 links for project '(?P<name>[^']+)'")
 # Who asked for what: "Collecting layer (from basket->-r requirements.in (line 1))".
 _COLLECTING = re.compile(r"\s*Collecting \S+.* \(from .*\)$")
 _WRONG_TAGS = re.compile(r"\s*Skipping link: none of the wheel's tags \((?P<tags>[^)]*)\) are compatible")
@@ -165,14 +168,15 @@ def from_pip_log(text: str) -> str:
     """What of a log of pip (``PIP_LOG``) tells the reason of a failure.
 
     A quiet pip says "No matching distribution" of a page that answers 500 just as of one that is not there; and that
-    versions conflict, but not which. Its log has both, and tells which requirement led to a package.
+    versions conflict, but not which. Its log has both, and tells which requirement led to a package. With a constraint
+    it says that they conflict even of what it has seen no version of.
     """
     kept: list[str] = []
     asked: list[str] = []
     in_conflict, raised = False, ""
     for line in text.splitlines():
         plain = _LOG_TIME.sub("", line)
-        if _COLLECTING.match(plain) or _WRONG_TAGS.match(plain):
+        if _COLLECTING.match(plain) or _WRONG_TAGS.match(plain) or _NONE_SEEN.match(plain):
             asked.append(plain.strip())
         if plain.startswith(_FETCH) or "Could not find a version that satisfies" in plain:
             kept.append(plain)
@@ -263,13 +267,24 @@ def _complaints(text: str) -> list[str]:
 def _complaining(text: str) -> Iterator[str]:
     # Versions that are there and do not go together are no news of the index, whatever a second one says beside it.
     about_versions = "conflicting dependencies" in text
+    unseen = {_normalised(found["name"]) for line in text.splitlines() if (found := _NONE_SEEN.match(line))}
     unsolved = "No solution found" in text and not re.search(r"was not found in the|no version of", text)
     for line in text.splitlines():
         if not _COMPLAINT.match(line) or _NO_COMPLAINT.match(line):
             continue
-        if (about_versions and line.startswith(_FETCH)) or (unsolved and line.lstrip().startswith("hint:")):
+        if unsolved and line.lstrip().startswith("hint:"):
             continue
+        if about_versions and line.startswith(_FETCH):
+            page = _FETCH_OF.match(line)
+            if page is None or _normalised(page["name"]) not in unseen:
+                continue
         yield line
+
+
+def _normalised(name: str) -> str:
+    from packaging.utils import canonicalize_name
+
+    return canonicalize_name(name)
 
 
 def _last(pattern: re.Pattern[str], lines: list[str]) -> str:

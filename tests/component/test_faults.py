@@ -177,6 +177,18 @@ def test_nobody_answers(warm_env: dict[str, str], project: Path, address: object
     nothing_is_left(ran, project)
 
 
+def test_nobody_answers_for_what_a_constraint_speaks_of(warm_env: dict[str, str], tmp_path: Path) -> None:
+    """pip calls this a conflict of the requirement with its constraint."""
+    files = {"requirements.in": "-c limits.txt\napple\n", "limits.txt": "apple<2\n"}
+    prepared = write_project(tmp_path / "other", {"requirements.in": "seed\n"})
+    assert run_verb(VENV, warm_env, prepared).code == 0  # pip-tools is there
+    url = refused_url()
+    offline = {**warm_env, **HASTY, "UV_DEFAULT_INDEX": url, "PIP_INDEX_URL": url}
+    ran = run_verb(VENV, offline, write_project(tmp_path / "project", files))
+    assert (ran.code, ran.record.status) == (5, "broken")
+    assert "Connection refused" in ran.record.reason
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_an_index_that_recovers_is_asked_again(
     index: Index, tool_env: dict[str, str], project: Path, times: int

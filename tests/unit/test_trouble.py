@@ -118,6 +118,22 @@ def test_a_quiet_pip_is_understood_by_its_log() -> None:
     assert trouble.world_failed(failed("ERROR: Cannot install a and b: conflicting dependencies.\n" + kept)) == ""
 
 
+def test_what_pip_calls_a_conflict_is_the_worlds_trouble_where_it_saw_no_version_at_all() -> None:
+    """With a constraint it says so of whatever it finds nothing for, also where no index answers."""
+    page = "Could not fetch URL http://index.example/simple/Apple_pie/: connection error: Connection refused - skipping"
+    log = (
+        f"2026-01-01T00:00:00,1 {page}\n"
+        "2026-01-01T00:00:00,2 Given no hashes to check {} links for project 'apple-pie': discarding no candidates\n"
+        "2026-01-01T00:00:00,3   The conflict is caused by:\n2026-01-01T00:00:00,3       The user requested apple-pie\n"
+        "2026-01-01T00:00:00,3       The user requested (constraint) apple-pie<2\n"
+    )
+    quiet = "ERROR: Cannot install apple-pie because these package versions have conflicting dependencies.\n"
+    nowhere, elsewhere = (failed(quiet + trouble.from_pip_log(log.format(count))) for count in (0, 3))
+    assert trouble.world_failed(nowhere).endswith(": connection error: Connection refused")
+    assert trouble.is_passing(nowhere)
+    assert trouble.world_failed(elsewhere) == "", "another index has versions of it"
+
+
 def test_a_page_that_is_not_there_is_no_broken_index() -> None:
     line = "Could not fetch URL http://index.example/apple/: 404 Client Error: Not Found for url: http://i/ - skipping"
     assert trouble.world_failed(failed(f"ERROR: No matching distribution found for apple\n{line}")) == ""
