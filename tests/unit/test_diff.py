@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from tests.support.records import ended, record
 
-from ci_envs.cli.diff_verb import command
+from ci_envs.cli import main_group
 from ci_envs.diff import compare, render
 from ci_envs.errors import UsageError
 from ci_envs.model.difference import Change, PackageChange
@@ -131,13 +131,13 @@ def test_the_verb_exits_0_unless_it_is_asked_to_tell(files: tuple[str, str]) -> 
     a, b = files
     run = CliRunner().invoke
 
-    assert run(command, [a, b], standalone_mode=False).return_value == 0
-    assert run(command, [a, b, "--exit-code"], standalone_mode=False).return_value == 9
-    assert run(command, [a, a, "--exit-code"], standalone_mode=False).return_value == 0
+    assert run(main_group, ["diff", a, b], standalone_mode=False).return_value == 0
+    assert run(main_group, ["diff", a, b, "--exit-code"], standalone_mode=False).return_value == 9
+    assert run(main_group, ["diff", a, a, "--exit-code"], standalone_mode=False).return_value == 0
 
 
 def test_the_verb_prints_json_and_nothing_else(files: tuple[str, str]) -> None:
-    result = CliRunner().invoke(command, [*files, "--json"], standalone_mode=False)
+    result = CliRunner().invoke(main_group, ["diff", *files, "--json"], standalone_mode=False)
 
     assert msgspec.json.decode(result.stdout_bytes)["packages"] == [
         {"name": "numpy", "kind": "changed", "manager": "", "before": "2.1.0", "after": "3"}
@@ -145,13 +145,14 @@ def test_the_verb_prints_json_and_nothing_else(files: tuple[str, str]) -> None:
 
 
 def test_names_are_looked_up_in_the_project_too(files: tuple[str, str], tmp_path: Path) -> None:
-    result = CliRunner().invoke(command, ["a.json", "b.json", "--project", str(tmp_path)], standalone_mode=False)
+    words = ["diff", "a.json", "b.json", "--project", str(tmp_path)]
+    result = CliRunner().invoke(main_group, words, standalone_mode=False)
 
     assert "numpy 2.1.0 -> 3" in result.stdout
 
 
 def test_a_file_that_is_not_there_is_a_usage_error(files: tuple[str, str]) -> None:
-    result = CliRunner().invoke(command, [files[0], "none.json"], standalone_mode=False)
+    result = CliRunner().invoke(main_group, ["diff", files[0], "none.json"], standalone_mode=False)
 
     assert isinstance(result.exception, UsageError)
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from tests.support.records import record
 
 from ci_envs import schemas
-from ci_envs.cli.schema_verb import command
+from ci_envs.cli import main_group
 from ci_envs.errors import UsageError
 from ci_envs.report.merge import merge
 
@@ -53,8 +53,8 @@ def test_a_misspelt_name_is_told_the_nearest() -> None:
 
 
 def test_the_verb_prints_the_schema_or_what_there_are() -> None:
-    one = CliRunner().invoke(command, ["record"], standalone_mode=False)
-    all_names = CliRunner().invoke(command, [], standalone_mode=False)
+    one = CliRunner().invoke(main_group, ["schema", "record"], standalone_mode=False)
+    all_names = CliRunner().invoke(main_group, ["schema"], standalone_mode=False)
 
     assert one.stdout == schemas.text("record")
     assert all(name in all_names.stdout for name in schemas.NAMES)

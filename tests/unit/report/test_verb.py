@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from tests.support.records import ended, record
 
-from ci_envs.cli.report_verb import command
+from ci_envs.cli import main_group
 from ci_envs.errors import UsageError
 from ci_envs.model.plan import Plan, PlannedLeg
 from ci_envs.record_files import write_record
@@ -27,7 +27,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def report(*words: Any) -> Result:
-    return CliRunner().invoke(command, [str(word) for word in words], standalone_mode=False)
+    return CliRunner().invoke(main_group, ["report", *map(str, words)], standalone_mode=False)
 
 
 def test_the_records_of_the_project_are_merged(project: Path) -> None:
