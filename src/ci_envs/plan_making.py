@@ -7,7 +7,7 @@ import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -277,12 +277,24 @@ class _Choice:
         if reason := concerns_all(changes, sorted(matrices), configuration):
             return lambda _leg: (True, reason)
         legs = (*self.expansion.cells, *self.expansion.thinned)
-        return concerned(changes, self._folders({cell.leg.project for cell in legs}))
-
-    def _folders(self, projects: set[str]) -> dict[str, str]:
-        """By project: where it really is, relative to the root."""
         top = self._root.root
-        return {name: project_at(self._root, name).root.relative_to(top).as_posix() for name in sorted(projects)}
+        folders = {name: project_at(self._root, name).root for name in sorted({cell.leg.project for cell in legs})}
+        repository = top.parents[len(PurePosixPath(changes.prefix).parts) - 1] if changes.prefix else top
+        gone = {path for path in map(repository.joinpath, changes.files) if not path.exists()}
+        gone |= {parent for path in gone for parent in path.parents if not parent.exists()}
+        beside = {name: _beside(folder, repository, gone) for name, folder in folders.items()}
+        places = {name: folder.relative_to(top).as_posix() for name, folder in folders.items()}
+        return concerned(changes, places, beside)
+
+
+def _beside(folder: Path, repository: Path, gone: set[Path]) -> dict[str, str]:
+    """The neighbours of a project and who names them, as git has their names; the repository is the empty one."""
+    from ci_envs.neighbours import neighbours
+
+    def name(path: Path) -> str:
+        return "" if path == repository else path.relative_to(repository).as_posix()
+
+    return {name(path): name(by) for path, by in neighbours(folder, repository, gone).items()}
 
 
 def _foreign(runners: Iterator[Labels], hosted: tuple[str, ...]) -> Iterator[str]:

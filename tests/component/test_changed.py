@@ -220,6 +220,21 @@ def test_nothing_changed_is_a_plan_that_is_skipped(repository: Repository, tmp_p
     assert len(plan.head.left_out) == 3
 
 
+def test_what_a_project_is_made_from_beside_it_changes_it(repository: Repository, tmp_path: Path) -> None:
+    repository.write({"a/requirements.in": "-e ../libs/one\n", "libs/one/pyproject.toml": "[project]\n"})
+    before = repository.commit()
+    repository.write({"libs/one/one.py": "1"})
+    after = repository.commit()
+
+    plan = made(repository.folder, environ(tmp_path, "push", {"before": before, "after": after}))
+
+    said = "changed, and a/requirements.in names libs/one"
+    assert {leg.project: leg.kept for leg in plan.legs} == {"a": f"libs/one/one.py {said}"}
+    repository.git("rm", "-qr", "libs")
+    plan = made(repository.folder, environ(tmp_path, "push", {"before": after, "after": repository.commit()}))
+    assert {leg.project: leg.kept for leg in plan.legs} == {"a": f"libs/one/one.py {said}"}
+
+
 # --- what concerns all
 
 

@@ -1,4 +1,4 @@
-"""Which legs a change concerns: those whose project, or whose lock outside of it, has a changed file. Pure."""
+"""Which legs a change concerns: those whose project, or what that is made from beside it, has a changed file. Pure."""
 
 from __future__ import annotations
 
@@ -55,13 +55,18 @@ def concerns_all(changes: Changes, matrix_files: Iterable[str], configuration: I
     return ""
 
 
-def concerned(changes: Changes, projects: Mapping[str, str]) -> Sieve:
+def concerned(
+    changes: Changes, projects: Mapping[str, str], neighbours: Mapping[str, Mapping[str, str]] | None = None
+) -> Sieve:
     """The sieve of what changed.
 
     ``projects`` has every project that a leg may have, and its folder relative to the root: where links in its name
     lead. A file belongs to the deepest folder that it is in; a link or a submodule that a folder is in belongs to it.
+    ``neighbours`` has by project the folders and files that it is made from, too, and the file that names each, all
+    relative to the repository.
     """
     own, locks = _by_project(changes, projects)
+    beside = _beside(changes, projects, neighbours or {})
 
     def sieve(leg: Leg) -> tuple[bool, str]:
         if files := own.get(leg.project):
@@ -69,6 +74,9 @@ def concerned(changes: Changes, projects: Mapping[str, str]) -> Sieve:
             return True, f"{one_line(files[0], _LONGEST)}{more} changed"
         if lock := locks.get(leg.project):
             return True, f"{one_line(lock, _LONGEST)} changed, which may lock it"
+        if found := beside.get(leg.project):
+            file, named, by = (one_line(part, _LONGEST) for part in found)
+            return True, f"{file} changed, and {by} names {named or 'the folder that it is in'}"
         whose = "the root" if leg.project == "." else one_line(leg.project, _LONGEST)
         return False, f"no file of {whose} has changed since {changes.base}"
 
@@ -94,6 +102,24 @@ def _by_project(changes: Changes, projects: Mapping[str, str]) -> tuple[dict[str
             for name in through.get(next(_above(file)), ()):
                 locks.setdefault(name, file)
     return own, locks
+
+
+def _beside(
+    changes: Changes, projects: Mapping[str, str], neighbours: Mapping[str, Mapping[str, str]]
+) -> dict[str, tuple[str, str, str]]:
+    """By project: the first changed file of what it names, by what path, and where."""
+    named_by: dict[str, list[str]] = {}
+    for name, paths in neighbours.items():
+        for path in paths:
+            named_by.setdefault(path, []).append(name)
+    # What is in a deeper project belongs to that, and not to a neighbour around it.
+    known = {*named_by, *(_folder(changes.prefix, real) for real in projects.values())}
+    found: dict[str, tuple[str, str, str]] = {}
+    for file in changes.files:
+        owner = next((part for part in (file, *_above(file)) if part in known), None)
+        for name in named_by.get(owner, ()) if owner is not None else ():
+            found.setdefault(name, (file, owner or "", neighbours[name][owner or ""]))
+    return found
 
 
 def _folder(prefix: str, project: str) -> str:

@@ -67,6 +67,29 @@ def test_a_project_behind_a_link_changes_with_what_the_link_leads_to() -> None:
     assert kept("c", projects=projects) == {"c": "c changed"}
 
 
+BESIDE = {
+    "a": {"libs/core": "a/pyproject.toml", "base.txt": "a/requirements.in"},
+    "c": {"": "c/pyproject.toml", "libs/core": "libs/more/pyproject.toml"},
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "whose"),
+    [
+        ("libs/core/x.py", {"a": "a/pyproject.toml names libs/core", "c": "libs/more/pyproject.toml names libs/core"}),
+        ("base.txt", {"a": "a/requirements.in names base.txt"}),
+        ("src/x.py", {"c": "c/pyproject.toml names the folder that it is in"}),
+        ("libs/more/x.py", {"c": "c/pyproject.toml names the folder that it is in"}),
+        ("d e/x.py", {"d e": ""}),
+    ],
+)
+def test_a_file_of_what_a_project_names_concerns_that_project(file: str, whose: dict[str, str]) -> None:
+    projects = {name: name for name in ("a", "c", "d e")}
+    sieve = concerned(Changes(files=(file,), base="main"), projects, BESIDE)
+    found = {leg.project: why for leg in LEGS if leg.project in projects for fits, why in [sieve(leg)] if fits}
+    assert found == {name: f"{file} changed{f', and {why}' if why else ''}" for name, why in whose.items()}
+
+
 def test_a_leg_that_is_left_out_is_told_why() -> None:
     sieve = concerned(Changes(files=(), base="the base branch (123)"), PROJECTS)
     assert sieve(LEGS[0]) == (False, "no file of the root has changed since the base branch (123)")
