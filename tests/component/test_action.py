@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.action_runner import run_action
+from tests.support.hostile import HOSTILE
+from tests.support.projects import NEEDLESS
 
 from ci_envs.command import Command, run
 from ci_envs.github.inputs import EnvironmentInputs
@@ -32,17 +34,6 @@ ROOT = Path(__file__).parents[2]
 ACTION = ROOT / "action.yml"
 LEG_ACTION = ROOT / "actions" / "leg" / "action.yml"
 
-PYPROJECT = """\
-[project]
-name = "tiny"
-version = "1.0"
-requires-python = ">=3.9"
-dependencies = []
-
-[tool.uv]
-package = false
-"""
-
 TEST = """\
 import unittest
 
@@ -51,21 +42,7 @@ class Tiny(unittest.TestCase):
         self.assertEqual(1 + 1, {sum})
 """
 
-# What would happen if an input reached a shell, an expression, a command file or the program's flags.
-HOSTILE = (
-    "$(touch pwned)",
-    "`touch pwned`",
-    "; touch pwned #",
-    "'; touch pwned; '",
-    '"; touch pwned; "',
-    "a\ntouch pwned",
-    "${{ github.token }}",
-    "--help",
-    "-rf",
-    "x<<EOF\npwned=1\nEOF",
-    "::set-output name=record::pwned",
-    "../../pwned",
-)
+HOSTILE_HERE = (*HOSTILE, "'; touch pwned; '", "::set-output name=record::pwned")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +60,7 @@ def job(tmp_path: Path) -> dict[str, str]:
     """A job whose repository is a project without any dependency, so that no index is asked."""
     job = job_at(tmp_path)
     repo = Path(job["GITHUB_WORKSPACE"])
-    (repo / "pyproject.toml").write_text(PYPROJECT)
+    (repo / "pyproject.toml").write_text(NEEDLESS)
     (repo / "tests").mkdir()
     (repo / "tests" / "test_tiny.py").write_text(TEST.format(sum=2))
     return job
@@ -248,10 +225,12 @@ def test_a_wrong_input_is_said_before_anything_is_done(job: dict[str, str], priv
     assert sorted(path.name for path in Path(job["GITHUB_WORKSPACE"]).iterdir()) == ["pyproject.toml", "tests"]
 
 
-@pytest.mark.parametrize("value", HOSTILE)
-def test_no_input_reaches_a_shell_or_a_command_file(job: dict[str, str], private_python: str, value: str) -> None:
+@pytest.mark.parametrize("turn", range(3))
+def test_no_input_reaches_a_shell_or_a_command_file(job: dict[str, str], private_python: str, turn: int) -> None:
+    """Each input is given other values in turn; that each refuses every value is tested without a shell."""
     known = set(act(job, private_python).steps["run"])
-    for name in EnvironmentInputs.__dataclass_fields__:
+    for number, name in enumerate(EnvironmentInputs.__dataclass_fields__):
+        value = HOSTILE_HERE[(3 * number + turn) % len(HOSTILE_HERE)]
         result = act(job, private_python, **{name: value})
 
         assert (result.path, result.env) == ([], {}), name

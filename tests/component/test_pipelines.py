@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from tests.support.planned_legs import planned
+from tests.support.projects import NEEDLESS
 
 from ci_envs import errors
 from ci_envs.command import Command, Outcome, run
@@ -33,16 +34,6 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
 
 PYTHON = f"3.{sys.version_info.minor}"
-PYPROJECT = """\
-[project]
-name = "tiny"
-version = "1.0"
-requires-python = ">=3.9"
-dependencies = []
-
-[tool.uv]
-package = false
-"""
 TEST = """\
 import os
 import unittest
@@ -68,7 +59,7 @@ def project(tmp_path: Path) -> Path:
     folder = tmp_path / "a project"
     (folder / "tests").mkdir(parents=True)
     (folder / "matrices").mkdir()
-    (folder / "pyproject.toml").write_text(PYPROJECT)
+    (folder / "pyproject.toml").write_text(NEEDLESS)
     (folder / "matrices" / "default.yml").write_text(MATRIX)
     fails_at(folder, "nowhere")
     return folder

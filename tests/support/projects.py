@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FROZEN",
+    "NEEDLESS",
     "PACKAGE",
     "REQUIREMENTS",
     "TESTLESS",
@@ -170,6 +171,18 @@ test = ["pytest", "pear"]
 
 #: No tests and no test runner.
 TESTLESS: dict[str, str] = {"requirements.in": "seed\n"}
+
+#: A project without any dependency, so that no index is asked.
+NEEDLESS = """\
+[project]
+name = "tiny"
+version = "1.0"
+requires-python = ">=3.9"
+dependencies = []
+
+[tool.uv]
+package = false
+"""
 
 #: No resolver can help: apple 2.0 wants seed 2, pear wants less.
 UNSATISFIABLE: dict[str, str] = {"requirements.in": "apple==2.0\npear\n"}
