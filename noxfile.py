@@ -71,7 +71,7 @@ def tests(session: nox.Session) -> None:
     install_ourselves(session, "tests")
     component = ["--run-component"] if IN_CI and "--run-component" not in session.posargs else []
     # A module's tests stay together: what its fixtures build is built once.
-    workers = ["--numprocesses=auto", "--dist=loadscope"]
+    workers = ["--numprocesses=auto", "--dist=loadscope", *(["--durations=40"] if IN_CI else [])]
     session.run("python", "-m", "pytest", *workers, *component, *session.posargs)
 
 

@@ -35,7 +35,8 @@ def prepare(environ: Mapping[str, str] = os.environ) -> None:
     _bring_extra(inputs, root, environ)
     wanted, why = cache_choice(inputs.enable_cache, environ)
     keys = cache_keys(inputs, environ) if wanted else CacheKeys()
-    console.show_note(f"package cache: {why}{f', {keys.why}' if keys.why else ''}")
+    said = f"{why}, {keys.why}" if keys.packages else keys.why or why
+    console.show_note(f"package cache: {said}")
     # Always the same folder on runners of one kind: where a cache was saved from is a part of what it is found by.
     temporary = temporary_folder(environ)
     set_output("cache", "true" if keys.packages else "false", environ)

@@ -15,18 +15,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_without_a_cache_there_is_no_key(job: dict[str, str]) -> None:
+def test_without_a_cache_there_is_no_key(job: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     prepare({**job, "INPUT_ENABLE_CACHE": "false"})
 
+    assert capsys.readouterr().err == "package cache: enable-cache is false\n"
     assert command_outputs(job) == {
         "cache": "false", "cache-dir": "", "cache-key": "", "environment-dir": "", "environment-cache-key": ""
     }  # fmt: skip
 
 
-def test_a_project_that_describes_nothing_has_no_cache_and_no_error_yet(job: dict[str, str], tmp_path: Path) -> None:
+def test_a_project_that_describes_nothing_has_no_cache_and_no_error_yet(
+    job: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     prepare(job)
 
     assert command_outputs(job)["cache"] == "false"
+    assert capsys.readouterr().err.startswith("package cache: off: ")
     assert cache_keys(read_inputs(EnvironmentInputs, job), job).why.startswith("off: ")
     assert list((tmp_path / "repo").iterdir()) == []
     assert list((tmp_path / "temp").iterdir()) == []
