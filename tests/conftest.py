@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ci_envs import console
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -68,6 +70,7 @@ def nothing_leaks() -> Iterator[None]:
     """Fails a test that leaves this process's variables, folder or mask changed for the next one."""
     before, folder, mask = _variables(), Path.cwd(), _mask()
     yield
+    console.configure()  # a verb that was told to be quiet means itself
     after = _variables()
     os.environ.update(before)
     for name in after.keys() - before.keys():

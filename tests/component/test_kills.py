@@ -1,6 +1,6 @@
 """A run may be ended at any moment: the next one is green, and what lies on disk never says more than is true.
 
-``CI_ENVS_TEST_KILLS=100`` has each kind of run killed a hundred times, as the nightly does.
+``CI_ENVS_TEST_KILLS=30`` has each kind of run killed thirty times, as ``nightly.yml`` does.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import pytest
 import requests
 from docker.errors import APIError, NotFound
 
+from ci_envs.containers import listing
 from ci_envs.containers.engine import Engine
 from ci_envs.containers.images import listed_images
 from ci_envs.containers.listing import listed
@@ -49,7 +50,8 @@ def test_a_list_that_changes_while_it_is_made_is_asked_for_again(error: APIError
 
 
 @pytest.mark.parametrize("error", REMOVED, ids=["docker", "podman"])
-def test_one_that_never_settles_is_an_error(error: APIError) -> None:
+def test_one_that_never_settles_is_an_error(error: APIError, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "_PAUSES", (0.01,) * len(listing._PAUSES))
     with pytest.raises(APIError):
         listed(Changing(error, 100).images)
 

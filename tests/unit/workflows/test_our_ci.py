@@ -69,6 +69,8 @@ def test_a_night_builds_the_nightly_tier_and_the_other_systems(nightly: Workflow
     # Two calls of one run must not write one artifact.
     assert calls["platforms"]["artifact-name"] not in ("", "ci-envs")
     assert "artifact-name" not in calls["envs"]
+    (everything,) = [step for step in nightly.jobs["whole"].steps if step.run]
+    assert int(everything.env.text("CI_ENVS_TEST_KILLS")) > 10
 
 
 def test_a_night_asks_only_for_what_hosted_runners_have(nightly: Workflow) -> None:
