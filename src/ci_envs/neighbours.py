@@ -7,8 +7,11 @@ that is meant otherwise costs a leg too many, one that is missed would leave out
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 from collections import deque
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
@@ -18,7 +21,6 @@ from ci_envs.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-    from pathlib import Path
 
 __all__ = ["neighbours"]
 
@@ -67,7 +69,7 @@ def _named(folder: Path, top: Path, gone: Collection[Path]) -> Iterator[tuple[Pa
             continue
         place = folder / name
         for word in _words(text):
-            path = _path(place.parent, word)
+            path = _path(place.parent, word, gone)
             if path is not None and path.is_relative_to(top) and (path in gone or _is_taken(path)):
                 yield path, place
     yield from ((path, folder / "pyproject.toml") for path in _members(project, top))
@@ -77,11 +79,13 @@ def _words(text: str) -> list[str]:
     return list(dict.fromkeys(_WORD.findall(text)))[:_MOST_WORDS]
 
 
-def _path(folder: Path, word: str) -> Path | None:
-    """Where a word leads that may be a path."""
+def _path(folder: Path, word: str, gone: Collection[Path]) -> Path | None:
+    """Where a word leads, if anywhere: a lock has thousands that do not."""
     plain = re.sub(r"^file:(?://)?", "", word).rstrip("/")
+    named = folder / plain
     try:
-        return (folder / plain).resolve() if plain else None
+        there = plain and (named.exists() or (gone and Path(os.path.normpath(named)) in gone))
+        return named.resolve() if there else None
     except (OSError, RuntimeError, ValueError):  # too long a name, a loop of links, a NUL
         return None
 
@@ -133,17 +137,14 @@ def _patterns(project: Project) -> list[str]:
 
 
 def _matching(folder: Path, pattern: str) -> list[Path]:
-    """The folders of a pattern, up to as many as a workspace may have."""
-    found: list[Path] = []
+    """The folders of a pattern, up to as many as a workspace may have; one that leads out of it has none."""
+    if ".." in PurePosixPath(pattern).parts:
+        return []
     try:
-        for path in folder.glob(pattern):
-            if path.is_dir() and path.resolve().is_relative_to(folder):
-                found.append(path.resolve())
-            if len(found) == _MOST_FOLDERS:
-                break
+        paths = itertools.islice(folder.glob(pattern), _MOST_FOLDERS)
+        return [path.resolve() for path in paths if path.is_dir() and path.resolve().is_relative_to(folder)]
     except (OSError, ValueError, NotImplementedError):  # an absolute pattern, an empty one
-        pass
-    return found
+        return []
 
 
 def _name(folder: Path) -> str:

@@ -685,6 +685,18 @@ def test_a_command_that_the_engine_has_not_begun_yet_is_not_taken_for_one_that_h
     assert len(asked) > 1
 
 
+def test_a_command_that_the_engine_never_begins_is_no_success(
+    environment: ContainerEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment.run(["true"])
+    never = {"Running": False, "ExitCode": None, "Pid": 0}
+    monkeypatch.setattr(environment.engine.client.api, "exec_inspect", lambda _: never)
+    monkeypatch.setattr("ci_envs.containers.live._BEGIN_SECONDS", 1.0)
+
+    with pytest.raises(BrokenError, match="has not begun a command within 1 s"):
+        environment.run(["sleep", "60"])
+
+
 def test_a_container_that_is_gone_before_a_command_is_made_anew(
     engine_facts: EngineFacts, environment: ContainerEnvironment
 ) -> None:

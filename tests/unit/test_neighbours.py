@@ -79,7 +79,7 @@ def test_a_folder_of_the_project_and_the_one_around_it_may_be_projects(tmp_path:
 
 def test_the_members_of_a_workspace_that_are_asked_for_are_found_by_their_names(tmp_path: Path) -> None:
     files = {
-        "pyproject.toml": '[project]\nname = "whole"\n[tool.uv.workspace]\nmembers = ["app", "l*", "/", ""]\n',
+        "pyproject.toml": '[project]\nname = "whole"\n[tool.uv.workspace]\nmembers = ["app", "l*", "../*", "/", ""]\n',
         "app/pyproject.toml": "[tool.uv.sources]\nbig-lib = { workspace = true }\n"
         "whole = [{ workspace = true, marker = 'x' }]\n",
         "least/pyproject.toml": '[project]\nname = "least"\n',

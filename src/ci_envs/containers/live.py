@@ -39,6 +39,9 @@ _END_SECONDS = 20.0
 #: waits for up to 2 s in between: for the streams, in ProcessEvent of its daemon/monitor.go.
 _LATE_SECONDS = 3.0
 
+#: How long an engine may take to begin a command that it has taken.
+_BEGIN_SECONDS = 60.0
+
 #: 128 + N is what runtimes answer where signal N ended a process; those above are real-time signals, which none does.
 _LAST_SIGNAL = 31
 #: In a container it is Linux' number, also where ci-envs runs on a system that knows no such signal.
@@ -181,7 +184,7 @@ class LiveContainer:
     def _waited(self, identity: str, pump: Pump, timeout: float | None) -> dict[str, Any] | None:
         """What the engine tells of a command that has ended; ``None`` where its time limit has ended it."""
         deadline = time.monotonic() + timeout if timeout is not None else float("inf")
-        pause = _FIRST_ASK_SECONDS
+        pause, begins_by = _FIRST_ASK_SECONDS, time.monotonic() + _BEGIN_SECONDS
         while (left := deadline - time.monotonic()) > 0:
             at_end = pump.ended.wait(min(_ASK_SECONDS, left))
             with self._asking("tell how a command ended", began=True):
@@ -192,6 +195,8 @@ class LiveContainer:
                 # What it left behind may hold its streams.
                 pump.ended.wait(command.DRAIN_SECONDS)
                 return told
+            if not (begun or told.get("Running")) and time.monotonic() > begins_by:
+                raise BrokenError(f"{self._engine.title} has not begun a command within {_BEGIN_SECONDS:.0f} s")
             if at_end:  # it has closed its streams and goes on, or the engine does not know yet
                 time.sleep(min(pause, left))
                 pause = min(2 * pause, _ASK_SECONDS / 4)
