@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Asked", "Orders", "instant", "named", "order_for", "orders_for", "parse_stages"]
 
-_GLOB = frozenset("*?[")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -86,7 +84,9 @@ class Orders:
 
 def named(asked: Asked) -> frozenset[str]:
     """Legs that were asked for by their whole id: such a leg may not be skipped."""
-    return frozenset(word for word in asked.only if not _GLOB & set(word))
+    from ci_envs.planning.choosing import is_glob
+
+    return frozenset(word for word in asked.only if not is_glob(word))
 
 
 def orders_for(asked: Asked) -> Orders:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_MATRIX",
+    "INTENT_FILES",
+    "LOCK_FILES",
     "ad_hoc_matrix",
     "load_matrix",
     "lock_digests",
@@ -34,6 +36,24 @@ __all__ = [
 ]
 
 DEFAULT_MATRIX = "matrices/default.yml"
+
+#: What is locked from, where people keep it; some of it may be a lock, too.
+INTENT_FILES = (
+    "pyproject.toml",
+    "setup.py",
+    "setup.cfg",
+    "*requirements*.txt",
+    "*requirements*.in",
+    "*constraints*.txt",
+    "*constraints*.in",
+    "requirements/*.txt",
+    "requirements/*.in",
+    "environment*.yml",
+    "environment*.yaml",
+    "pixi.toml",
+    "Pipfile",
+    ".python-version",
+)
 
 #: What legs are built from, where people keep it; a cache key changes with any of them.
 LOCK_FILES = ("*.lock", "pylock*.toml", "*requirements*.txt", "requirements/*.txt", "locks/*", "conda-lock.yml")

@@ -17,18 +17,13 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import canonicalize_name
 
 from ci_envs.errors import UsageError
+from ci_envs.matrices import INTENT_FILES
 from ci_envs.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 __all__ = ["neighbours"]
-
-#: Where people say what an environment is made from.
-_FILES = (
-    "pyproject.toml", "setup.cfg", "setup.py", "Pipfile", "pixi.toml", "environment*.yml", "environment*.yaml",
-    "*requirements*.txt", "*requirements*.in", "*constraints*.txt", "requirements/*.txt", "requirements/*.in",
-)  # fmt: skip
 
 #: What an installer takes for a project.
 _MADE_WITH = ("pyproject.toml", "setup.py", "setup.cfg")
@@ -62,7 +57,7 @@ def neighbours(root: Path, top: Path, gone: Collection[Path] = ()) -> dict[Path,
 
 def _named(folder: Path, top: Path, gone: Collection[Path]) -> Iterator[tuple[Path, Path]]:
     project = Project(folder)
-    for name in dict.fromkeys(file for pattern in _FILES for file in project.glob(pattern)):
+    for name in dict.fromkeys(file for pattern in INTENT_FILES for file in project.glob(pattern)):
         try:
             text = project.text(name) or ""
         except UsageError:  # who builds it says so

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from ci_envs.model.matrix import Matrix, Strategy
     from ci_envs.model.plan import Cell, Expansion, PlannedLeg
+    from ci_envs.planning.changes import Changes
     from ci_envs.planning.choosing import Sieve
     from ci_envs.planning.jobs import Labels
 
@@ -279,22 +280,25 @@ class _Choice:
         legs = (*self.expansion.cells, *self.expansion.thinned)
         top = self._root.root
         folders = {name: project_at(self._root, name).root for name in sorted({cell.leg.project for cell in legs})}
-        repository = top.parents[len(PurePosixPath(changes.prefix).parts) - 1] if changes.prefix else top
-        gone = {path for path in map(repository.joinpath, changes.files) if not path.exists()}
-        gone |= {parent for path in gone for parent in path.parents if not parent.exists()}
-        beside = {name: _beside(folder, repository, gone) for name, folder in folders.items()}
         places = {name: folder.relative_to(top).as_posix() for name, folder in folders.items()}
-        return concerned(changes, places, beside)
+        return concerned(changes, places, _beside(folders, top, changes))
 
 
-def _beside(folder: Path, repository: Path, gone: set[Path]) -> dict[str, str]:
-    """The neighbours of a project and who names them, as git has their names; the repository is the empty one."""
+def _beside(folders: Mapping[str, Path], top: Path, changes: Changes) -> dict[str, dict[str, str]]:
+    """The neighbours of each project and who names them, as git has their names; the repository is the empty one."""
     from ci_envs.neighbours import neighbours
+
+    repository = top.parents[len(PurePosixPath(changes.prefix).parts) - 1] if changes.prefix else top
+    gone = {path for path in map(repository.joinpath, changes.files) if not path.exists()}
+    gone |= {parent for path in gone for parent in path.parents if not parent.exists()}
 
     def name(path: Path) -> str:
         return "" if path == repository else path.relative_to(repository).as_posix()
 
-    return {name(path): name(by) for path, by in neighbours(folder, repository, gone).items()}
+    return {
+        project: {name(path): name(by) for path, by in neighbours(folder, repository, gone).items()}
+        for project, folder in folders.items()
+    }
 
 
 def _foreign(runners: Iterator[Labels], hosted: tuple[str, ...]) -> Iterator[str]:

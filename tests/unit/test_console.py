@@ -18,17 +18,9 @@ from ci_envs.plain import plain
 from ci_envs.report.merge import merge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 LEG = record().leg
-
-
-@pytest.fixture(autouse=True)
-def usual_level() -> Iterator[None]:
-    console.configure()
-    yield
-    console.configure()
 
 
 class Terminal(io.StringIO):

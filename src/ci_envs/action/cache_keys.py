@@ -17,6 +17,7 @@ from ci_envs.github.caching import cache_key
 from ci_envs.github.inputs import LegInputs
 from ci_envs.github.runner import temporary_folder
 from ci_envs.layout import remove_tree
+from ci_envs.matrices import INTENT_FILES, LOCK_FILES
 from ci_envs.packages.restored import Creates
 
 if TYPE_CHECKING:
@@ -31,28 +32,6 @@ if TYPE_CHECKING:
     from ci_envs.work import Work
 
 __all__ = ["CacheKeys", "cache_keys"]
-
-#: What is locked from, where people keep it: the intent and lock files of a project.
-DEPENDENCY_FILES = (
-    "pyproject.toml",
-    "setup.py",
-    "setup.cfg",
-    "*.lock",
-    "pylock*.toml",
-    "*requirements*.txt",
-    "*requirements*.in",
-    "*constraints*.txt",
-    "*constraints*.in",
-    "requirements/*.txt",
-    "requirements/*.in",
-    "locks/*",
-    "environment*.yml",
-    "environment*.yaml",
-    "conda-lock.yml",
-    "pixi.toml",
-    "Pipfile",
-    ".python-version",
-)
 
 #: Who built an interpreter, when, with which compiler, and what it takes for a module of its own.
 _BUILD = "import sys, sysconfig; print(sys.version, sysconfig.get_config_var('EXT_SUFFIX'), sysconfig.get_platform())"
@@ -177,8 +156,8 @@ def _interpreter(work: Work, lock: Lock | None) -> str:
 
 
 def _intent(work: Work, leg: Leg) -> str:
-    """SHA-256 over the leg's id and the names and bytes of the files in :data:`DEPENDENCY_FILES`."""
+    """SHA-256 over the leg's id and the names and bytes of the files that it is locked from and the locks."""
     rows = [leg.id]
-    for name in sorted({name for pattern in DEPENDENCY_FILES for name in work.project.glob(pattern)}):
+    for name in sorted({name for pattern in (*INTENT_FILES, *LOCK_FILES) for name in work.project.glob(pattern)}):
         rows += [name, work.file_digest(name)]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
