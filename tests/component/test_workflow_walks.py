@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.workflow_runner.events import Event, pull_request, push, workflow_dispatch
 from tests.support.workflow_runner.repositories import Repository, git
-from tests.support.workflow_runner.running import TOKEN, Server
+from tests.support.workflow_runner.running import TOKEN, Server, machine_variables
+
+from ci_envs.containers.engine import find_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from tests.support.channel_server import ChannelServer
     from tests.support.workflow_runner.artifacts import Artifact
     from tests.support.workflow_runner.node import Node
     from tests.support.workflow_runner.results import JobRun, Walk
@@ -294,17 +297,26 @@ axes:
 """
 
 
+#: What brings its Python with it: packages of conda, an image, a shell of nix.
+CONTAINED_EXAMPLES = """\
+include:
+  - {pattern: conda, python: "3.12", project: examples/conda}
+  - {pattern: docker, python: "3.12", project: examples/datascience}
+  - {pattern: nix, python: "3.12", project: examples/nix-flake}
+"""
+
+
+def of_examples(folder: Path, matrix: str) -> Repository:
+    """A repository with our examples and the eight lines."""
+    ignored = shutil.ignore_patterns("__pycache__", ".ci-envs", ".venv", "uv.lock", ".*_cache")
+    shutil.copytree(ROOT / "examples", folder / "examples", ignore=ignored)
+    files = {WORKFLOW: EIGHT_LINES + "      lock-mode: auto\n", "matrices/default.yml": matrix}
+    return Repository.make("stranger/examples", folder, files)
+
+
 def test_our_examples_are_built_by_the_workflow(github: Server, tmp_path: Path) -> None:
-    folder = tmp_path / "examples"
-    for name in ("package", "datascience"):
-        ignored = shutil.ignore_patterns("__pycache__", ".ci-envs", ".venv", "uv.lock", ".*_cache")
-        shutil.copytree(ROOT / "examples" / name, folder / "examples" / name, ignore=ignored)
     python = PYTHONS[-1] if PYTHONS[-1] in ("3.12", "3.13") else "3.11"
-    files = {
-        WORKFLOW: EIGHT_LINES + "      lock-mode: auto\n",
-        "matrices/default.yml": EXAMPLES.replace("PYTHON", python),
-    }
-    repository = Repository.make("stranger/examples", folder, files)
+    repository = of_examples(tmp_path / "examples", EXAMPLES.replace("PYTHON", python))
     github.repositories[repository.name] = repository
 
     walk = github.start(repository.name, WORKFLOW, push(repository))
@@ -312,6 +324,29 @@ def test_our_examples_are_built_by_the_workflow(github: Server, tmp_path: Path) 
     assert walk.result == "success", walk.trouble
     assert len(statuses(walk)) == 4
     assert set(statuses(walk).values()) == {"passed"}
+
+
+def test_examples_that_bring_their_python_are_built_by_the_workflow(
+    github: Server, channel_server: ChannelServer, engine_host: str, nixpkgs: Path, tmp_path: Path
+) -> None:
+    condarc = tmp_path / "condarc"
+    condarc.write_text(f"mirrored_channels:\n  conda-forge: [{channel_server.url('conda-forge')}]\n", encoding="utf-8")
+    own = {"CONDARC": str(condarc), "DOCKER_HOST": engine_host, "CI_ENVS_NIX_INPUTS": f"nixpkgs={nixpkgs}"}
+    repository = of_examples(tmp_path / "examples", CONTAINED_EXAMPLES)
+    known = {**github.repositories, repository.name: repository}
+    machine = {**machine_variables(), **own}
+    server = Server(github.node, tmp_path / "server", known, machine=machine, share="private-venv.sh")
+
+    walk = server.start(repository.name, WORKFLOW, push(repository))
+
+    assert walk.result == "success", walk.trouble
+    assert set(statuses(walk).values()) == {"passed"}
+    assert {name.partition("-")[0] for name in statuses(walk)} == {"conda", "docker", "nix"}
+    # A runner's engine goes with it; this one stays.
+    in_docker = next(name for name in statuses(walk) if name.startswith("docker"))
+    record = json.loads(artifact(walk, f"ci-envs-leg-{in_docker}").files()["record.json"])
+    with find_engine("docker", own) as engine:
+        engine.client.images.remove(record["image"]["name"], force=True)
 
 
 # --- red: three planted faults
